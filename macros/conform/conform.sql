@@ -1,0 +1,219 @@
+{#- The body of a conformed model: rows of one entity, typed, judged and with one row a key.
+
+    `landed` is the raw relation of the neutral contract, all text; `adapters` are staging models of
+    platforms that yield the same columns, typed, and `_row_id`; `seed` is a reference seed that
+    counts only while nothing landed; `parent` is the model of conversations a row must name one of. Columns, types, required values, accepted values and defaults
+    come from the model's own contract.
+
+    A row that fails its judgement is left out here and stands in rejected_rows. Of the rows left with
+    the same primary key (without one: the same values in every column) the last one loaded wins. -#}
+{% macro conform(landed, adapters=[], seed=none, parent=none) -%}
+    {%- if not execute %}{{ return('select 1 as parsed') }}{% endif -%}
+    {%- set columns = contract_columns(model) -%}
+    {%- set key = contract_key(columns) -%}
+    {%- set key_text = row_key_text(columns) -%}
+
+with landed as (
+
+    select * from {{ landed }}
+
+),
+
+keys as (
+
+    select {{ text_key(key_text) }} as _row_key from landed
+    {%- for adapter_model in adapters %}
+    union all
+    select {{ text_key(key) }} as _row_key from {{ adapter_model }}
+    {%- endfor %}
+
+),
+
+repeated_keys as (
+
+    select _row_key
+    from keys
+    group by _row_key
+    having count(*) > 1
+
+),
+
+repeated as (
+
+    select
+        {{ key_text }} as _row_text,
+        _row_id,
+        {{ rejection_reason(columns) }} as _reason
+    from landed
+    where
+        {{ text_key(key_text) }} in (select _row_key from repeated_keys)
+        {%- if parent is not none %}
+        and {{ text_key('conversation_id') }} in (select conversation_key from {{ parent }})
+        {%- endif %}
+    {%- for adapter_model in adapters %}
+    union all
+    select
+        {{ key }} as _row_text,
+        _row_id,
+        cast(null as string) as _reason
+    from {{ adapter_model }}
+    where {{ text_key(key) }} in (select _row_key from repeated_keys)
+    {%- endfor %}
+
+),
+
+newest as (
+
+    select
+        _row_text,
+        max(_row_id) as _row_id
+    from repeated
+    where _reason is null
+    group by _row_text
+
+),
+
+judged as (
+
+    select
+        {%- for column in columns %}
+        {{ cast_landed(column) }} as {{ column.name }},
+        {%- endfor %}
+        {{ key_text }} as _row_text,
+        _row_id,
+        {{ rejection_reason(columns) }} as _reason
+    from landed
+    {%- for adapter_model in adapters %}
+    union all
+    select
+        {%- for column in columns %}
+        {{ column.name }},
+        {%- endfor %}
+        {{ key }} as _row_text,
+        _row_id,
+        cast(null as string) as _reason
+    from {{ adapter_model }}
+    {%- endfor %}
+    {%- if seed is not none %}
+    union all
+    select
+        {%- for column in columns %}
+        cast({{ column.name }} as {{ column.data_type }}) as {{ column.name }},
+        {%- endfor %}
+        cast(null as string) as _row_text,
+        cast(-1 as bigint) as _row_id,
+        cast(null as string) as _reason
+    from {{ seed }}
+    where not exists (select 1 from {{ landed }})
+    {%- endif %}
+
+)
+
+select
+    {%- for column in columns %}
+    judged.{{ column.name }},
+    {%- endfor %}
+    {%- if 'conversation_key' in model.columns %}
+    {{ text_key('judged.conversation_id') }} as conversation_key,
+    {%- endif %}
+    judged._row_id
+from judged
+left join newest on judged._row_text = newest._row_text
+where
+    judged._reason is null
+    and (newest._row_id is null or judged._row_id = newest._row_id)
+    {%- if parent is not none %}
+    and {{ text_key('judged.conversation_id') }} in (select conversation_key from {{ parent }})
+    {%- endif %}
+{%- endmacro %}
+
+
+{#- The landed columns of a conformed model, as dictionaries: name, data_type, role, own_time,
+    accepted_values, default. Columns the warehouse adds are left out. -#}
+{% macro contract_columns(node) -%}
+    {%- set columns = [] -%}
+    {%- for column in node.columns.values() if not column.name.startswith('_') and column.name != 'conversation_key' -%}
+        {%- set meta = (column.config.meta if column.config else {}) or column.meta or {} -%}
+        {%- do columns.append({
+            'name': column.name,
+            'data_type': column.data_type | lower | replace('text', 'string'),
+            'role': meta.get('role', ''),
+            'own_time': meta.get('own_time', false),
+            'accepted_values': meta.get('accepted_values', []),
+            'default': meta.get('default'),
+            'personal': meta.get('personal', false),
+        }) -%}
+    {%- endfor -%}
+    {{ return(columns) }}
+{%- endmacro %}
+
+
+{#- The name of the primary key column, or none. -#}
+{% macro contract_key(columns) -%}
+    {%- set keys = columns | selectattr('role', 'equalto', 'primary_key') | map(attribute='name') | list -%}
+    {{ return(keys[0] if keys else none) }}
+{%- endmacro %}
+
+
+{#- The text that tells landed rows apart: the primary key, else all columns one after the other. -#}
+{% macro row_key_text(columns) -%}
+    {%- set key = contract_key(columns) -%}
+    {%- if key -%}
+        {{ return(key) }}
+    {%- endif -%}
+    {%- set parts = [] -%}
+    {%- for column in columns -%}
+        {%- do parts.append("coalesce(" ~ column.name ~ ", '')") -%}
+    {%- endfor -%}
+    {{ return("(" ~ parts | join(" || '|' || ") ~ ")") }}
+{%- endmacro %}
+
+
+{#- A landed text as the column's type, its default where it is null. -#}
+{% macro cast_landed(column) -%}
+    {%- set typed = try_typed(column.name, column.data_type) -%}
+    {%- if column.default is not none -%}
+        coalesce({{ typed }}, {{ "'" ~ column.default ~ "'" if column.data_type == 'string' else column.default }})
+    {%- else -%}
+        {{ typed }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- A text as a type, null where it is not one. -#}
+{% macro try_typed(text, data_type) -%}
+    {%- if data_type == 'string' -%} {{ text }}
+    {%- elif data_type == 'timestamp' -%} {{ to_utc(text, '_time_zone') }}
+    {%- elif data_type == 'bigint' -%} {{ to_integer(text) }}
+    {%- elif data_type == 'double' -%} {{ to_number(text) }}
+    {%- else -%} try_cast({{ text }} as {{ data_type }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Why a landed row is rejected, null when it is not: the first check that fails, in words. Whether its
+    conversation is known is left to the caller, who has the known ones at hand. -#}
+{% macro rejection_reason(columns) -%}
+    case
+    {%- for column in columns %}
+        {%- if column.role == 'primary_key' %}
+        when {{ column.name }} is null then 'primary key {{ column.name }} is null'
+        {%- elif column.role in ('required', 'parent') %}
+        when {{ column.name }} is null then 'required {{ column.name }} is null'
+        {%- endif %}
+    {%- endfor %}
+    {%- for column in columns %}
+        {%- if column.data_type != 'string' %}
+        when {{ column.name }} is not null and {{ try_typed(column.name, column.data_type) }} is null
+            then '{{ column.name }} does not cast to {{ column.data_type }}'
+        {%- elif column.accepted_values %}
+        when {{ column.name }} not in ('{{ column.accepted_values | join("', '") }}')
+            then '{{ column.name }} is not an accepted value'
+        {%- endif %}
+    {%- endfor %}
+    {%- for column in columns if column.own_time %}
+        when {{ try_typed(column.name, column.data_type) }} > _loaded_at + interval '1' day
+            then 'future: {{ column.name }} is more than a day after the load'
+    {%- endfor %}
+    end
+{%- endmacro %}

@@ -1,0 +1,13 @@
+{#- Whether a row of int_activities is an answer: a bot message after a contact message of its episode
+    that is of kind answer or recommendation, of unknown kind, or sourced.
+    `activity`: alias of int_activities; `first_contact_number`: number of the episode's first contact
+    message, an expression. -#}
+{% macro is_answer(activity, first_contact_number) -%}
+    ({{ activity }}.sender_type = 'bot'
+    and coalesce({{ activity }}.activity_number > {{ first_contact_number }}, false)
+    and (
+        {{ activity }}.kind is null
+        or {{ activity }}.kind in ('answer', 'recommendation')
+        or {{ activity }}.has_source
+    ))
+{%- endmacro %}

@@ -1,0 +1,52 @@
+{#- Instants. All are UTC without a zone; engines differ in how text becomes one. -#}
+
+{#- Text in ISO 8601 to a UTC timestamp; null when it is not one. Without an offset the text is read
+    in `zone`, an expression giving an IANA name (null: UTC). -#}
+{% macro to_utc(text, zone="'UTC'") -%}
+    {{ return(adapter.dispatch('to_utc', 'parley')(text, zone)) }}
+{%- endmacro %}
+
+{% macro default__to_utc(text, zone) -%}
+    case
+        when {{ text }} not like '____-__-__%' then null
+        when regexp_matches({{ text }}, '(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$') and length({{ text }}) > 10
+            then timezone('UTC', try_cast({{ text }} as timestamptz))
+        else timezone('UTC', timezone(coalesce({{ zone }}, 'UTC'), try_cast({{ text }} as timestamp)))
+    end
+{%- endmacro %}
+
+{#- A UTC timestamp on the clock of `zone`, an IANA name in quotes. -#}
+{% macro to_local(instant, zone) -%}
+    {{ return(adapter.dispatch('to_local', 'parley')(instant, zone)) }}
+{%- endmacro %}
+
+{% macro default__to_local(instant, zone) -%}
+    timezone({{ zone }}, timezone('UTC', {{ instant }}))
+{%- endmacro %}
+
+{#- Seconds from one instant to a later one, with fractions, as double. -#}
+{% macro seconds_between(earlier, later) -%}
+    {{ return(adapter.dispatch('seconds_between', 'parley')(earlier, later)) }}
+{%- endmacro %}
+
+{% macro default__seconds_between(earlier, later) -%}
+    ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1e6)
+{%- endmacro %}
+
+{#- `instant` plus a number of hours, an expression that may have a fraction. -#}
+{% macro plus_hours(instant, hours) -%}
+    {{ return(adapter.dispatch('plus_hours', 'parley')(instant, hours)) }}
+{%- endmacro %}
+
+{% macro default__plus_hours(instant, hours) -%}
+    ({{ instant }} + to_microseconds(cast(round({{ hours }} * 3600e6) as bigint)))
+{%- endmacro %}
+
+{#- Day of the week of a date, 1 is Monday. -#}
+{% macro iso_dow(day) -%}
+    {{ return(adapter.dispatch('iso_dow', 'parley')(day)) }}
+{%- endmacro %}
+
+{% macro default__iso_dow(day) -%}
+    isodow({{ day }})
+{%- endmacro %}

@@ -1,0 +1,4 @@
+{#- A schema is named in the project file and used as it is, without the target's prefix. -#}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ (custom_schema_name or target.schema) | trim }}
+{%- endmacro %}

@@ -1,0 +1,3 @@
+{{ config(alias='agents') }}
+
+{{ conform(source('raw', 'agents')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='answers') }}
+
+{{ conform(source('raw', 'answers'), parent=ref('conformed_conversations')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='baseline') }}
+
+{{ conform(source('raw', 'baseline'), seed=ref('baseline')) }}

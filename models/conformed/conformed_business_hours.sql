@@ -1,0 +1,3 @@
+{{ config(alias='business_hours') }}
+
+{{ conform(source('raw', 'business_hours'), seed=ref('business_hours')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='contacts') }}
+
+{{ conform(source('raw', 'contacts')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='conversations') }}
+
+{{ conform(source('raw', 'conversations')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='costs') }}
+
+{{ conform(source('raw', 'costs'), seed=ref('costs')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='deals') }}
+
+{{ conform(source('raw', 'deals')) }}

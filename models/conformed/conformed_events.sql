@@ -1,0 +1,3 @@
+{{ config(alias='events') }}
+
+{{ conform(source('raw', 'events'), parent=ref('conformed_conversations')) }}

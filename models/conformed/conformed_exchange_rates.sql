@@ -1,0 +1,3 @@
+{{ config(alias='exchange_rates') }}
+
+{{ conform(source('raw', 'exchange_rates'), seed=ref('exchange_rates')) }}

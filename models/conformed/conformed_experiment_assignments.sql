@@ -1,0 +1,3 @@
+{{ config(alias='experiment_assignments') }}
+
+{{ conform(source('raw', 'experiment_assignments'), parent=ref('conformed_conversations')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='feedback') }}
+
+{{ conform(source('raw', 'feedback'), parent=ref('conformed_conversations')) }}

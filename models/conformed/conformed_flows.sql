@@ -1,0 +1,3 @@
+{{ config(alias='flows') }}
+
+{{ conform(source('raw', 'flows'), seed=ref('flows')) }}

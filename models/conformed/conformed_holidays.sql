@@ -1,0 +1,3 @@
+{{ config(alias='holidays') }}
+
+{{ conform(source('raw', 'holidays'), seed=ref('holidays')) }}

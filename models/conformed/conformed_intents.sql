@@ -1,0 +1,3 @@
+{{ config(alias='intents') }}
+
+{{ conform(source('raw', 'intents'), seed=ref('intents')) }}

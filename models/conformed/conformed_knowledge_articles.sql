@@ -1,0 +1,3 @@
+{{ config(alias='knowledge_articles') }}
+
+{{ conform(source('raw', 'knowledge_articles')) }}

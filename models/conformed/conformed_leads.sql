@@ -1,0 +1,3 @@
+{{ config(alias='leads') }}
+
+{{ conform(source('raw', 'leads')) }}

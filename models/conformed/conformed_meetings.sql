@@ -1,0 +1,3 @@
+{{ config(alias='meetings') }}
+
+{{ conform(source('raw', 'meetings')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='messages') }}
+
+{{ conform(source('raw', 'messages'), parent=ref('conformed_conversations')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='model_prices') }}
+
+{{ conform(source('raw', 'model_prices'), seed=ref('model_prices')) }}

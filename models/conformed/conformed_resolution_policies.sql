@@ -1,0 +1,3 @@
+{{ config(alias='resolution_policies') }}
+
+{{ conform(source('raw', 'resolution_policies'), seed=ref('resolution_policies')) }}

@@ -1,0 +1,3 @@
+{{ config(alias='tickets') }}
+
+{{ conform(source('raw', 'tickets')) }}

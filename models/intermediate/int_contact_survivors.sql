@@ -1,0 +1,21 @@
+-- Grain: contact that was merged into another one. Key: contact_id.
+-- Left out: contacts never merged (they stand for themselves) and those created after as-of.
+with recursive merges as (
+
+    select
+        contact_id,
+        merged_into
+    from {{ ref('conformed_contacts') }}
+    where
+        merged_into is not null
+        and created_at <= {{ as_of() }}
+
+),
+
+{{ follow_links('merges', 'contact_id', 'merged_into') }}
+
+select
+    contact_id,
+    survivor_id,
+    is_cycle
+from followed

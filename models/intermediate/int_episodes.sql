@@ -1,0 +1,64 @@
+-- Grain: episode. Key: episode_key.
+-- Left out: nothing. Eligibility and involvement look at facts up to the house decision, that instant
+-- included, so that a closed cohort never changes its members.
+with house as (
+
+    select * from {{ ref('int_decisions') }}
+    where policy = 'house'
+
+),
+
+answers as (
+
+    select * from {{ ref('int_episode_messages') }}
+
+),
+
+episodes as (
+
+    select
+        spans.episode_key,
+        spans.conversation_key,
+        conversations.person_key,
+        conversations.conversation_id || ':' || spans.episode_number as episode_id,
+        spans.episode_number,
+        answers.answer_count,
+        answers.sourced_answer_count,
+        answers.first_answer_at,
+        answers.last_answer_at,
+        answers.last_answer_id,
+        answers.first_sourced_answer_at,
+        answers.ends_with_prompt,
+        spans.started_at,
+        spans.ended_at,
+        spans.first_agent_at,
+        handoffs.initiated_at as handoff_initiated_at,
+        handoffs.initiated_by as handoff_initiated_by,
+        house.decided_at,
+        house.decided_at <= {{ as_of() }} as is_mature,
+        conversations.bot_id is not null
+        or spans.first_bot_at is not null as is_bot_ever_on_duty,
+        conversations.direction = 'inbound'
+        and coalesce(spans.first_contact_at <= house.decided_at, false)
+        and (
+            conversations.bot_id is not null
+            or coalesce(spans.first_bot_at <= house.decided_at, false)
+        ) as is_eligible,
+        coalesce(answers.first_answer_at <= house.decided_at, false) as has_answer,
+        coalesce(handoffs.initiated_at <= house.decided_at, false) as has_handoff,
+        coalesce(spans.first_agent_at <= house.decided_at, false) as has_agent_message
+    from {{ ref('int_episode_spans') }} as spans
+    inner join {{ ref('int_conversations') }} as conversations
+        on spans.conversation_key = conversations.conversation_key
+    inner join answers on spans.episode_key = answers.episode_key
+    inner join house on spans.episode_key = house.episode_key
+    left join {{ ref('int_handoffs') }} as handoffs on spans.episode_key = handoffs.episode_key
+
+)
+
+select
+    *,
+    is_eligible and (
+        has_answer or (has_handoff and coalesce(handoff_initiated_by = 'bot', false))
+    ) as is_involved
+from episodes

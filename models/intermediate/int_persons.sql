@@ -1,0 +1,63 @@
+-- Grain: person with a conversation, CRM contact rows included. Key: person_key.
+-- Left out: nobody. The only place where a name turns into its keyed hash.
+with contacts as (
+
+    select
+        coalesce(survivors.survivor_id, contacts.contact_id) as person_name,
+        contacts.created_at,
+        contacts.country,
+        contacts.language,
+        coalesce(survivors.survivor_id, contacts.contact_id) = contacts.contact_id as is_survivor
+    from {{ ref('conformed_contacts') }} as contacts
+    left join {{ ref('int_contact_survivors') }} as survivors
+        on contacts.contact_id = survivors.contact_id
+    where contacts.created_at <= {{ as_of() }}
+
+),
+
+contact_persons as (
+
+    select
+        person_name,
+        min(created_at) as contact_created_at,
+        max(case when is_survivor then country end) as country,
+        max(case when is_survivor then language end) as language
+    from contacts
+    group by person_name
+
+),
+
+conversation_persons as (
+
+    select
+        person_name,
+        min(opened_at) as first_opened_at,
+        min_by(country, opened_at) filter (where country is not null) as country,
+        min_by(language, opened_at) filter (where language is not null) as language
+    from {{ ref('int_conversations') }}
+    group by person_name
+
+),
+
+persons as (
+
+    select
+        coalesce(conversation_persons.person_name, contact_persons.person_name) as person_name,
+        conversation_persons.first_opened_at,
+        contact_persons.contact_created_at,
+        coalesce(contact_persons.country, conversation_persons.country) as country,
+        coalesce(contact_persons.language, conversation_persons.language) as language
+    from conversation_persons
+    full outer join contact_persons
+        on conversation_persons.person_name = contact_persons.person_name
+
+)
+
+select
+    {{ text_key('person_name') }} as person_key,
+    {{ keyed_hash('person_name') }} as person_id,
+    first_opened_at,
+    contact_created_at,
+    country,
+    language
+from persons

@@ -1,0 +1,63 @@
+-- Grain: bot session. Key: session_key.
+-- Left out: other sessions. Whether the person met a human (a handoff, an agent's message or a ticket)
+-- from its start until its window ends, and whether outside the conversation.
+with human_contacts as (
+
+    select
+        episodes.person_key,
+        episodes.conversation_key,
+        handoffs.initiated_at as happened_at
+    from {{ ref('int_handoffs') }} as handoffs
+    inner join {{ ref('int_episodes') }} as episodes
+        on handoffs.episode_key = episodes.episode_key
+    union all
+    select
+        episodes.person_key,
+        episodes.conversation_key,
+        messages.sent_at as happened_at
+    from {{ ref('int_messages') }} as messages
+    inner join {{ ref('int_episodes') }} as episodes
+        on messages.episode_key = episodes.episode_key
+    where messages.sender_type = 'agent'
+    union all
+    select
+        person_key,
+        cast(null as bigint) as conversation_key,
+        created_at as happened_at
+    from {{ ref('int_tickets') }}
+
+),
+
+bot_sessions as (
+
+    select * from {{ ref('int_sessions') }}
+    where is_bot_session
+
+),
+
+met as (
+
+    select
+        bot_sessions.session_key,
+        max(
+            case
+                when human_contacts.conversation_key = bot_sessions.conversation_key then 0
+                else 1
+            end
+        ) as is_elsewhere
+    from bot_sessions
+    inner join human_contacts
+        on
+            bot_sessions.person_key = human_contacts.person_key
+            and bot_sessions.started_at <= human_contacts.happened_at
+            and human_contacts.happened_at <= bot_sessions.window_ends_at
+    group by bot_sessions.session_key
+
+)
+
+select
+    bot_sessions.session_key,
+    met.session_key is not null as has_contact_action,
+    coalesce(met.is_elsewhere, 0) = 1 as has_other_channel_action
+from bot_sessions
+left join met on bot_sessions.session_key = met.session_key

@@ -1,0 +1,148 @@
+-- Grain: turn. Key: conversation_key, turn_number.
+-- Left out: nothing. Contact messages of one session and episode with no bot or agent message between
+-- them have the same number of replies before them; the reply is the next one of the session, unless
+-- another turn begins before it.
+with contact_messages as (
+
+    select
+        messages.*,
+        intents.intent is not null and intents.is_fallback as has_fallback_intent,
+        coalesce(intents.needs_answer, true) as intent_needs_answer
+    from {{ ref('int_messages') }} as messages
+    left join {{ ref('conformed_intents') }} as intents on messages.intent = intents.intent
+    where messages.sender_type = 'contact'
+
+),
+
+turns as (
+
+    select
+        conversation_key,
+        episode_key,
+        session_number,
+        episode_number,
+        replies_before,
+        min(activity_number) as turn_number,
+        min_by(message_id, activity_number) as turn_id,
+        min(sent_at) as started_at,
+        max(sent_at) as last_message_at,
+        min_by(intent, activity_number) filter (where intent is not null) as intent,
+        min_by(intent_confidence, activity_number)
+            filter (where intent is not null) as intent_confidence,
+        max(case when intent_needs_answer then 1 else 0 end) = 1 as needs_answer,
+        max(case when has_fallback_intent then 1 else 0 end) = 1 as has_fallback_intent
+    from contact_messages
+    group by conversation_key, episode_key, session_number, episode_number, replies_before
+
+),
+
+followed as (
+
+    select
+        *,
+        coalesce(
+            lead(replies_before) over session_order = replies_before, false
+        ) as is_followed_by_turn
+    from turns
+    window session_order as (
+        partition by conversation_key, session_number
+        order by turn_number
+    )
+
+),
+
+replies as (
+
+    select
+        conversation_key,
+        session_number,
+        replies_before,
+        activity_number,
+        sender_type,
+        kind,
+        sent_at
+    from {{ ref('int_messages') }}
+    where sender_type in ('bot', 'agent')
+
+),
+
+replied as (
+
+    select
+        followed.*,
+        replies.sent_at as replied_at,
+        replies.sender_type as replied_by,
+        replies.kind as reply_kind
+    from followed
+    left join replies
+        on
+            followed.conversation_key = replies.conversation_key
+            and followed.session_number = replies.session_number
+            and followed.replies_before = replies.replies_before
+            and not followed.is_followed_by_turn
+
+),
+
+recognised as (
+
+    select
+        replied.*,
+        intents.topic,
+        replied.intent is not null and not coalesce(intents.is_fallback, false) as is_recognised
+    from replied
+    left join {{ ref('conformed_intents') }} as intents on replied.intent = intents.intent
+
+),
+
+paired as (
+
+    select
+        *,
+        lag(intent) over session_order as previous_intent,
+        lag(replied_by) over session_order as previous_replied_by
+    from recognised
+    window session_order as (
+        partition by conversation_key, session_number
+        order by turn_number
+    )
+
+)
+
+select
+    paired.conversation_key,
+    paired.episode_key,
+    episodes.person_key,
+    paired.session_number,
+    paired.turn_number,
+    paired.turn_id,
+    paired.replied_by,
+    paired.reply_kind,
+    case
+        when not episodes.is_bot_ever_on_duty then 'agent'
+        when episodes.agent_responsible_from <= paired.started_at then 'agent'
+        else 'bot'
+    end as responsible,
+    paired.intent,
+    case when paired.is_recognised then coalesce(paired.topic, 'unknown') end as topic,
+    paired.intent_confidence,
+    paired.needs_answer,
+    paired.is_recognised,
+    paired.has_fallback_intent or coalesce(paired.reply_kind = 'fallback', false) as is_fallback,
+    paired.is_recognised
+    and coalesce(paired.intent = paired.previous_intent, false)
+    and coalesce(paired.previous_replied_by = 'bot', false) as is_rephrase,
+    paired.started_at,
+    paired.last_message_at,
+    paired.replied_at
+from paired
+inner join (
+    select
+        episode_key,
+        person_key,
+        is_bot_ever_on_duty,
+        least(
+            coalesce(handoff_initiated_at, first_agent_at),
+            coalesce(first_agent_at, handoff_initiated_at)
+        ) as agent_responsible_from
+    from {{ ref('int_episodes') }}
+) as episodes on paired.episode_key = episodes.episode_key

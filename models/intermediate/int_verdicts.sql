@@ -1,0 +1,199 @@
+-- Grain: involved episode and policy. Key: episode_key, policy.
+-- Left out: episodes the bot was not involved in. Only facts at or before the decision count.
+with involved as (
+
+    select * from {{ ref('int_episodes') }}
+    where is_involved
+
+),
+
+decisions as (
+
+    select
+        decisions.*,
+        policies.answer_rule,
+        policies.agent_reply_blocks,
+        policies.request_blocks,
+        policies.negative_feedback_blocks,
+        policies.abandonment_blocks,
+        policies.return_blocks_hours
+    from {{ ref('int_decisions') }} as decisions
+    inner join involved on decisions.episode_key = involved.episode_key
+    inner join {{ ref('conformed_resolution_policies') }} as policies
+        on decisions.policy = policies.policy
+
+),
+
+-- an episode that went on after the decision is looked at as it stood then
+early_states as (
+
+    select
+        decisions.episode_key,
+        decisions.policy,
+        max(case when messages.is_answer then messages.sent_at end) as last_answer_at,
+        max_by(messages.message_id, messages.activity_number)
+            filter (where messages.is_answer) as last_answer_id,
+        max_by(messages.is_prompt, messages.activity_number) as ends_with_prompt
+    from decisions
+    inner join {{ ref('int_messages') }} as messages
+        on decisions.episode_key = messages.episode_key
+    where
+        not decisions.is_complete
+        and messages.sent_at <= decisions.decided_at
+    group by decisions.episode_key, decisions.policy
+
+),
+
+states as (
+
+    select
+        decisions.*,
+        involved.conversation_key,
+        involved.person_key,
+        involved.first_answer_at,
+        involved.first_sourced_answer_at,
+        involved.first_agent_at,
+        case
+            when decisions.is_complete then involved.last_answer_at
+            else early_states.last_answer_at
+        end as last_answer_at,
+        case
+            when decisions.is_complete then involved.last_answer_id
+            else early_states.last_answer_id
+        end as last_answer_id,
+        case
+            when decisions.is_complete then involved.ends_with_prompt
+            else early_states.ends_with_prompt
+        end as is_abandoned
+    from decisions
+    inner join involved on decisions.episode_key = involved.episode_key
+    left join early_states
+        on
+            decisions.episode_key = early_states.episode_key
+            and decisions.policy = early_states.policy
+
+),
+
+ratings as (
+
+    select
+        states.episode_key,
+        states.policy,
+        feedback.score / nullif(feedback.scale_max, 0) as rating,
+        row_number() over (
+            partition by states.episode_key, states.policy
+            order by feedback.submitted_at desc, feedback.feedback_id desc
+        ) as newest_first
+    from states
+    inner join {{ ref('int_episode_feedback') }} as feedback
+        on states.conversation_key = feedback.conversation_key
+    where
+        feedback.kind in ('csat', 'thumbs')
+        and feedback.submitted_at <= states.decided_at
+        and (
+            feedback.message_id = states.last_answer_id
+            or (
+                feedback.message_id is null
+                and feedback.episode_key = states.episode_key
+                and feedback.submitted_at >= states.last_answer_at
+            )
+        )
+
+),
+
+event_times as (
+
+    select
+        episode_key,
+        min(case when event_type = 'handoff_initiated' then occurred_at end) as handed_off_at,
+        min(case when event_type = 'handoff_requested' then occurred_at end) as requested_at,
+        min(case when event_type = 'resolution_confirmed' then occurred_at end) as confirmed_at
+    from {{ ref('int_episode_events') }}
+    where event_type in ('handoff_initiated', 'handoff_requested', 'resolution_confirmed')
+    group by episode_key
+
+),
+
+returns as (
+
+    select
+        states.episode_key,
+        states.policy,
+        count(*) as return_count
+    from states
+    inner join {{ ref('int_episodes') }} as others
+        on
+            states.person_key = others.person_key
+            and states.episode_key <> others.episode_key
+            and states.anchor_at < others.started_at
+            and others.started_at
+            <= {{ plus_hours('states.anchor_at', 'states.return_blocks_hours') }}
+    where states.return_blocks_hours is not null
+    group by states.episode_key, states.policy
+
+),
+
+judged as (
+
+    select
+        states.episode_key,
+        states.policy,
+        states.decided_at,
+        states.decided_at <= {{ as_of() }} as is_mature,
+        states.answer_rule,
+        states.agent_reply_blocks,
+        states.request_blocks,
+        states.negative_feedback_blocks,
+        states.abandonment_blocks,
+        coalesce(states.first_answer_at <= states.decided_at, false) as has_answer,
+        coalesce(states.first_sourced_answer_at <= states.decided_at, false) as has_sourced_answer,
+        coalesce(event_times.handed_off_at <= states.decided_at, false) as has_handoff_event,
+        coalesce(states.first_agent_at <= states.decided_at, false) as has_agent_message,
+        coalesce(event_times.requested_at <= states.decided_at, false) as has_request,
+        coalesce(event_times.confirmed_at <= states.decided_at, false) as is_confirmed,
+        coalesce(ratings.rating <= 0.4e0, false) as is_rated_badly,
+        coalesce(ratings.rating >= 0.8e0, false) as is_rated_well,
+        coalesce(states.is_abandoned, false) as is_abandoned,
+        returns.episode_key is not null as has_returned
+    from states
+    left join event_times on states.episode_key = event_times.episode_key
+    left join ratings
+        on
+            states.episode_key = ratings.episode_key
+            and states.policy = ratings.policy
+            and ratings.newest_first = 1
+    left join returns
+        on
+            states.episode_key = returns.episode_key
+            and states.policy = returns.policy
+
+)
+
+select
+    episode_key,
+    policy,
+    decided_at,
+    is_mature,
+    -- an agent's takeover is an agent message, so it blocks where those block
+    (
+        answer_rule = 'none'
+        or (answer_rule = 'any' and has_answer)
+        or (answer_rule = 'sourced' and has_sourced_answer)
+    )
+    and not has_handoff_event
+    and not (agent_reply_blocks and has_agent_message)
+    and not (request_blocks and has_request)
+    and not (negative_feedback_blocks and is_rated_badly)
+    and not (abandonment_blocks and is_abandoned)
+    and not has_returned as is_resolved,
+    case
+        when not is_mature then 'pending'
+        when has_handoff_event or has_agent_message then 'handed_off'
+        when has_request then 'request_unmet'
+        when not has_answer then 'unanswered'
+        when is_rated_badly then 'negative_feedback'
+        when is_abandoned then 'abandoned'
+        when is_confirmed or is_rated_well then 'confirmed'
+        else 'assumed'
+    end as outcome
+from judged

@@ -1,0 +1,14 @@
+-- Grain: involved episode and policy. Key: episode_id, policy.
+-- Left out: episodes the bot was not involved in.
+select
+    episodes.episode_id,
+    verdicts.policy,
+    case
+        when not verdicts.is_mature then 'pending'
+        when verdicts.is_resolved then 'resolved'
+        else 'not_resolved'
+    end as verdict,
+    verdicts.decided_at
+from {{ ref('int_verdicts') }} as verdicts
+inner join {{ ref('int_episodes') }} as episodes
+    on verdicts.episode_key = episodes.episode_key

@@ -1,0 +1,31 @@
+-- Grain: turn. Key: turn_id.
+-- Left out: tests and spam.
+select
+    turns.turn_id,
+    conversations.conversation_id || ':s' || turns.session_number as session_id,
+    episodes.episode_id,
+    conversations.conversation_id,
+    {{ conversation_attributes() }},
+    turns.intent,
+    turns.replied_by,
+    turns.responsible,
+    case
+        when turns.replied_at is not null
+            then {{ seconds_between('turns.started_at', 'turns.replied_at') }}
+    end as response_seconds,
+    turns.needs_answer,
+    turns.is_recognised,
+    turns.is_fallback,
+    turns.needs_answer
+    and turns.responsible = 'bot'
+    and turns.replied_at is null
+    and turns.last_message_at + interval '{{ var("session_timeout_minutes") }}' minute
+    <= {{ as_of() }} as is_missed,
+    turns.is_rephrase,
+    turns.started_at,
+    turns.replied_at
+from {{ ref('int_turns') }} as turns
+inner join {{ ref('int_episodes') }} as episodes
+    on turns.episode_key = episodes.episode_key
+inner join {{ ref('int_conversations') }} as conversations
+    on turns.conversation_key = conversations.conversation_key

@@ -1,0 +1,1 @@
+"""Independent reference implementation of the parley specification, in plain Python."""
