@@ -700,15 +700,15 @@ class Chat:
 
 PLANS: Final = (  # (what happens to an episode, weight, whether bad quality makes it likelier)
     ("resolved", 66.0, False),
-    ("handoff_bot", 7.5, True),
+    ("handoff_bot", 9.0, True),
     ("handoff_automation", 2.6, True),
     ("handoff_contact", 2.8, True),
     ("handoff_agent", 1.8, True),
     ("takeover", 3.0, True),
-    ("request_unmet", 2.2, True),
+    ("request_unmet", 1.8, True),
     ("handoff_failed", 1.3, True),
-    ("negative", 2.8, True),
-    ("abandoned", 5.0, True),
+    ("negative", 2.0, True),
+    ("abandoned", 4.0, True),
     ("missed", 2.2, True),
     ("only_fallback", 2.4, True),
 )
@@ -729,11 +729,11 @@ NAMES: Final = {
     "zh": (("小松", "云溪", "青石", "望岳", "听泉"), ("林", "岳", "石")),
 }
 HOUR_WEIGHTS: Final = {  # office time (Europe/Berlin), 0 h to 23 h
-    "en": (3, 2, 2, 1, 1, 1, 1, 2, 3, 7, 9, 9, 8, 9, 10, 10, 9, 8, 5, 4, 4, 4, 4, 4),
-    "de": (1, 1, 0, 0, 0, 1, 1, 2, 4, 9, 10, 10, 8, 9, 10, 9, 9, 8, 5, 4, 4, 4, 3, 2),
-    "zh": (1, 2, 3, 4, 5, 5, 5, 6, 6, 9, 9, 9, 9, 9, 9, 7, 4, 2, 1, 1, 0, 0, 0, 1),
+    "en": (2, 1, 1, 1, 1, 1, 1, 1, 3, 8, 10, 10, 9, 10, 11, 11, 10, 9, 4, 3, 3, 3, 3, 3),
+    "de": (1, 1, 0, 0, 0, 1, 1, 2, 3, 10, 11, 11, 9, 10, 11, 10, 10, 8, 4, 3, 3, 3, 2, 1),
+    "zh": (1, 1, 2, 2, 3, 4, 4, 4, 5, 9, 10, 10, 10, 10, 10, 8, 5, 2, 1, 1, 0, 0, 0, 1),
 }
-WEEKDAY_WEIGHTS: Final = (18, 17, 17, 16, 15, 8, 9)
+WEEKDAY_WEIGHTS: Final = (19, 18, 18, 17, 16, 6, 6)
 TOPIC_WEIGHTS: Final = {
     "order_status": 17, "shipping_time": 9, "change_address": 4, "cancel_order": 4,
     "return_request": 9, "refund_status": 6, "exchange_size": 3, "product_advice": 7, "sizing": 6,
@@ -1210,7 +1210,7 @@ class Demo:
         if at >= VERSION_CHANGE or chat_bot == "xiaolu":
             quality -= 0.22
         if int(week) == INCIDENT_WEEK:
-            quality *= 2.6 if intent == "payment_failed" else 1.3
+            quality *= 4.0 if intent == "payment_failed" else 1.6
         if int(week) == LAUNCH_WEEK:
             quality *= 1.6
         if intent == "stove_recall" and week < RECALL_WEEK + 2:
@@ -1249,7 +1249,7 @@ class Demo:
             for _ in range(self.rng.randrange(1, 3)):
                 self.ask_hard(chat)
             return plan
-        if self.chance(0.075 * chat.quality):
+        if self.chance(0.17 * chat.quality):
             self.ask_hard(chat)
         mood = -0.1 if chat.quality > 1.5 else 0.05
         confidence = self.ask(chat, intent, mood)
@@ -1269,17 +1269,21 @@ class Demo:
         if intent == "return_request" and self.chance(0.6):
             self.run_flow(chat, "return_label", drop=0.05)
         self.answer(chat, intent)
+        last_asked = intent
         if self.chance(0.07 * chat.quality):
             self.ask(chat, intent, -0.35, self.say("again", chat.language))
             self.answer(chat, intent)
-        for _ in range(self.rng.choice((0, 1, 1, 2, 2))):
+        for _ in range(self.rng.choice((0, 1, 2, 2, 3))):
             if self.chance(0.1):
                 chat.now += self.seconds(2700, 72000)
                 if chat.channel in ("web", "app"):
                     self.event(chat, "opened", "contact")
-            follow_up = self.choose_intent(chat.now, None) if self.chance(0.5) else intent
-            topics = [name for name in TOPIC_WEIGHTS if INTENTS[name][0] == INTENTS[intent][0]]
-            follow_up = follow_up if self.chance(0.3) else self.rng.choice(topics or [follow_up])
+            near = [name for name in TOPIC_WEIGHTS
+                    if INTENTS[name][0] == INTENTS[intent][0] and name != last_asked]  # fmt: skip
+            follow_up = self.choose_intent(chat.now, None)
+            if near and self.chance(0.7):
+                follow_up = self.rng.choice(near)
+            last_asked = follow_up
             self.ask(chat, follow_up, mood)
             if self.chance(0.012):
                 break  # no reply
@@ -1415,7 +1419,8 @@ class Demo:
         chat.quality = self.quality_at(at, intent, chat.bot)
         if chat.bot and at >= EXPERIMENT_START and chat.channel in ("web", "app"):
             if not chat.outbound:
-                variant = self.rng.choice(("control", "guided_menu", "short_answers"))
+                number = self.counts.get("experiment_assignments", 0)
+                variant = ("control", "guided_menu", "short_answers")[number * 5 // 2 % 3]
                 self.add("experiment_assignments", "x-", {
                     "experiment_id": EXPERIMENT,
                     "variant": variant,
@@ -1423,7 +1428,7 @@ class Demo:
                     "assigned_at": at,
                     "_zone": chat.zone,
                 })  # fmt: skip
-                chat.quality *= {"guided_menu": 0.4, "control": 1.25}.get(variant, 1.15)
+                chat.quality *= {"guided_menu": 0.4}.get(variant, 1.25)
         if chat.outbound:
             self.reply(chat, self.say("campaign", chat.language), None)
             if self.chance(0.55):
@@ -1650,6 +1655,11 @@ class Demo:
                         row.update(dict.fromkeys((milestone, *known_then)))
                 kept.append(row)
             self.tables[table] = kept
+        contacts = {row["contact_id"] for row in self.tables["contacts"]}
+        for rows in self.tables.values():
+            for row in rows:
+                if row.get("contact_id") not in contacts and "contact_id" in row:
+                    row["contact_id"] = None
 
     def run(self) -> None:
         """Generate all rows into `tables`."""

@@ -33,7 +33,7 @@ other_episodes as (
         ) as has_earlier,
         max(
             case
-                when others.started_at > episodes.started_at
+                when others.started_at > episodes.ended_at
                     and others.started_at
                     <= episodes.ended_at + interval '{{ var("fcr_window_days") }}' day
                     and {{ same_topic('episodes.topic', 'others.topic') }} then 1
@@ -64,7 +64,7 @@ tickets as (
         episodes.episode_key,
         max(
             case
-                when tickets.created_at >= episodes.started_at
+                when tickets.created_at > episodes.ended_at
                     and tickets.created_at
                     <= episodes.ended_at + interval '{{ var("fcr_window_days") }}' day
                     and {{ same_topic('episodes.topic', "coalesce(tickets.topic, 'unknown')") }}

@@ -8,6 +8,19 @@ with house as (
 
 ),
 
+bot_handoffs as (
+
+    select
+        episode_key,
+        min(occurred_at) as initiated_at
+    from {{ ref('int_episode_events') }}
+    where
+        event_type = 'handoff_initiated'
+        and actor_type = 'bot'
+    group by episode_key
+
+),
+
 answers as (
 
     select * from {{ ref('int_episode_messages') }}
@@ -33,7 +46,6 @@ episodes as (
         spans.ended_at,
         spans.first_agent_at,
         handoffs.initiated_at as handoff_initiated_at,
-        handoffs.initiated_by as handoff_initiated_by,
         house.decided_at,
         house.decided_at <= {{ as_of() }} as is_mature,
         conversations.bot_id is not null
@@ -46,6 +58,7 @@ episodes as (
         ) as is_eligible,
         coalesce(answers.first_answer_at <= house.decided_at, false) as has_answer,
         coalesce(handoffs.initiated_at <= house.decided_at, false) as has_handoff,
+        coalesce(bot_handoffs.initiated_at <= house.decided_at, false) as has_bot_handoff,
         coalesce(spans.first_agent_at <= house.decided_at, false) as has_agent_message
     from {{ ref('int_episode_spans') }} as spans
     inner join {{ ref('int_conversations') }} as conversations
@@ -53,12 +66,11 @@ episodes as (
     inner join answers on spans.episode_key = answers.episode_key
     inner join house on spans.episode_key = house.episode_key
     left join {{ ref('int_handoffs') }} as handoffs on spans.episode_key = handoffs.episode_key
+    left join bot_handoffs on spans.episode_key = bot_handoffs.episode_key
 
 )
 
 select
     *,
-    is_eligible and (
-        has_answer or (has_handoff and coalesce(handoff_initiated_by = 'bot', false))
-    ) as is_involved
+    is_eligible and (has_answer or has_bot_handoff) as is_involved
 from episodes

@@ -4,12 +4,13 @@
 with human_contacts as (
 
     select
-        episodes.person_key,
-        episodes.conversation_key,
-        handoffs.initiated_at as happened_at
-    from {{ ref('int_handoffs') }} as handoffs
-    inner join {{ ref('int_episodes') }} as episodes
-        on handoffs.episode_key = episodes.episode_key
+        conversations.person_key,
+        events.conversation_key,
+        events.occurred_at as happened_at
+    from {{ ref('int_events') }} as events
+    inner join {{ ref('int_conversations') }} as conversations
+        on events.conversation_key = conversations.conversation_key
+    where events.event_type = 'handoff_initiated'
     union all
     select
         episodes.person_key,

@@ -6,7 +6,6 @@ with contact_messages as (
 
     select
         messages.*,
-        intents.intent is not null and intents.is_fallback as has_fallback_intent,
         coalesce(intents.needs_answer, true) as intent_needs_answer
     from {{ ref('int_messages') }} as messages
     left join {{ ref('conformed_intents') }} as intents on messages.intent = intents.intent
@@ -29,8 +28,7 @@ turns as (
         min_by(intent, activity_number) filter (where intent is not null) as intent,
         min_by(intent_confidence, activity_number)
             filter (where intent is not null) as intent_confidence,
-        max(case when intent_needs_answer then 1 else 0 end) = 1 as needs_answer,
-        max(case when has_fallback_intent then 1 else 0 end) = 1 as has_fallback_intent
+        max(case when intent_needs_answer then 1 else 0 end) = 1 as needs_answer
     from contact_messages
     group by conversation_key, episode_key, session_number, episode_number, replies_before
 
@@ -88,6 +86,7 @@ recognised as (
     select
         replied.*,
         intents.topic,
+        coalesce(intents.is_fallback, false) as has_fallback_intent,
         replied.intent is not null and not coalesce(intents.is_fallback, false) as is_recognised
     from replied
     left join {{ ref('conformed_intents') }} as intents on replied.intent = intents.intent

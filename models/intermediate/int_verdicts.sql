@@ -48,7 +48,6 @@ states as (
 
     select
         decisions.*,
-        involved.conversation_key,
         involved.person_key,
         involved.first_answer_at,
         involved.first_sourced_answer_at,
@@ -86,7 +85,7 @@ ratings as (
         ) as newest_first
     from states
     inner join {{ ref('int_episode_feedback') }} as feedback
-        on states.conversation_key = feedback.conversation_key
+        on states.episode_key = feedback.episode_key
     where
         feedback.kind in ('csat', 'thumbs')
         and feedback.submitted_at <= states.decided_at
@@ -94,7 +93,6 @@ ratings as (
             feedback.message_id = states.last_answer_id
             or (
                 feedback.message_id is null
-                and feedback.episode_key = states.episode_key
                 and feedback.submitted_at >= states.last_answer_at
             )
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -317,7 +318,7 @@ def anchor_of(messages: list[Row], anchor: str, window_hours: float) -> datetime
     chain = messages
     if anchor == "last_bot_reply":
         chain = [m for m in messages if m["sender_type"] == "bot"] or messages
-    for current, following in zip(chain, chain[1:]):
+    for current, following in pairwise(chain):
         if following["sent_at"] - current["sent_at"] > hours(window_hours):
             return current["sent_at"]  # type: ignore[no-any-return]
     return chain[-1]["sent_at"]  # type: ignore[no-any-return]
@@ -341,7 +342,8 @@ def answers_among(messages: list[Row]) -> list[Row]:
         if message["sender_type"] == "contact":
             contact_seen = True
         elif message["sender_type"] == "bot" and contact_seen:
-            if message["kind"] in ("answer", "recommendation", None) or is_sourced(message):
+            answering = message["kind"] in ("answer", "recommendation", None)
+            if answering or is_sourced(message):
                 answers.append(message)
     return answers
 
@@ -605,7 +607,7 @@ def _durations(episode: Row, session_of: dict[str, str], params: Params) -> tupl
         if bots:
             service += seconds_between(inside[0]["sent_at"], max(bots))
     bot_handle = agent_handle = 0.0
-    for current, following in zip(messages, messages[1:]):
+    for current, following in pairwise(messages):
         gap = seconds_between(current["sent_at"], following["sent_at"])
         gap = min(gap, params.idle_cap_seconds)
         if handoff_at is None or following["sent_at"] <= handoff_at:
@@ -621,9 +623,7 @@ def same_topic(one: str | None, other: str | None) -> bool:
     return one == other or "unknown" in (one, other)
 
 
-def derive(
-    landing: Landing, as_of: datetime, params: Params | None = None
-) -> dict[str, list[Row]]:
+def derive(landing: Landing, as_of: datetime, params: Params | None = None) -> dict[str, list[Row]]:
     """All fact tables at `as_of`. Keys that begin with `_` are working material, not columns."""
     params = params or Params()
     data = cut(landing, as_of)
@@ -764,7 +764,7 @@ def derive(
             as_of,
             params,
         )
-    deals = _won_deals(data, persons, params)
+    deals = won_deals(data, persons, params)
     attribution = _attribution(deals, episodes_by_person, params)
     for episode in episodes:
         episode["attributed_revenue"] = (
@@ -869,6 +869,8 @@ def _judge_episode(
     episode["_has_answer"] = bool(evidence.answers)
     episode["_evidence"] = evidence
     episode["topic"] = _topic(turns, catalogue)
+    recognised = [t["intent"] for t in turns if t["is_recognised"]]
+    episode["_intent"] = catalogue.get(recognised[0]) if recognised else None
 
 
 def _finish_episode(
@@ -890,9 +892,7 @@ def _finish_episode(
     episode["is_deflected"] = None
     if episode["is_eligible"] and mature:
         ticket = any(start <= t["created_at"] <= decided for t in tickets)
-        episode["is_deflected"] = (
-            episode["_has_answer"] and episode["_untouched"] and not ticket
-        )
+        episode["is_deflected"] = episode["_has_answer"] and episode["_untouched"] and not ticket
 
     episode["is_first_contact"] = episode["is_fcr"] = None
     if involved:
@@ -999,7 +999,7 @@ def _contact_action(
     return here or elsewhere
 
 
-def _won_deals(data: dict[str, list[Row]], persons: Persons, params: Params) -> list[Row]:
+def won_deals(data: dict[str, list[Row]], persons: Persons, params: Params) -> list[Row]:
     """Won deals with person and amounts in the reporting currency (rate of the closing day)."""
     out = []
     for row in data["deals"]:
@@ -1066,11 +1066,11 @@ def _leads(
     captures: dict[str, list[tuple[datetime, int, str]]] = defaultdict(list)
     for answer in data["answers"]:
         conversation = conversations[answer["conversation_id"]]
-        if answer["field"] in ("email", "phone") and answer["is_valid"]:
-            if conversation["is_reportable"]:
-                captures[conversation["person_id"]].append(
-                    (answer["answered_at"], 0, conversation["conversation_id"])
-                )
+        captured = answer["field"] in ("email", "phone") and answer["is_valid"]
+        if captured and conversation["is_reportable"]:
+            captures[conversation["person_id"]].append(
+                (answer["answered_at"], 0, conversation["conversation_id"])
+            )
     crm_leads: dict[str, list[Row]] = defaultdict(list)
     for lead in data["leads"]:
         person = persons.of_crm_row(lead)
@@ -1093,9 +1093,7 @@ def _leads(
         elif any(lead["disqualified_at"] for lead in crm_leads[person]):
             status = "disqualified"
         until = lead_at + days(params.lead_to_sale_window_days)
-        won = [
-            d for d in deals if d["person_id"] == person and lead_at <= d["closed_at"] <= until
-        ]
+        won = [d for d in deals if d["person_id"] == person and lead_at <= d["closed_at"] <= until]
         out.append(
             {
                 "person_id": person,

@@ -20,9 +20,20 @@ from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 
-CHANNELS = (
-    "web app whatsapp messenger instagram wechat line telegram sms email voice other".split()
-)
+CHANNELS = [
+    "web",
+    "app",
+    "whatsapp",
+    "messenger",
+    "instagram",
+    "wechat",
+    "line",
+    "telegram",
+    "sms",
+    "email",
+    "voice",
+    "other",
+]
 ENUMS: dict[tuple[str, str], list[str]] = {
     ("conversations", "channel"): CHANNELS,
     ("conversations", "direction"): ["inbound", "outbound"],
@@ -30,18 +41,30 @@ ENUMS: dict[tuple[str, str], list[str]] = {
     ("messages", "sender_type"): ["contact", "bot", "agent", "system"],
     ("messages", "visibility"): ["public", "private"],
     ("messages", "kind"): (
-        "answer greeting prompt fallback handoff_notice survey recommendation".split()
+        ["answer", "greeting", "prompt", "fallback", "handoff_notice", "survey", "recommendation"]
     ),
     ("messages", "action_status"): ["success", "failure"],
-    ("events", "event_type"): (
-        "opened handoff_requested handoff_initiated handoff_failed agent_assigned closed reopened "
-        "flow_started step_reached flow_completed survey_sent resolution_confirmed "
-        "guardrail_blocked error recommendation_accepted"
-    ).split(),
+    ("events", "event_type"): [
+        "opened",
+        "handoff_requested",
+        "handoff_initiated",
+        "handoff_failed",
+        "agent_assigned",
+        "closed",
+        "reopened",
+        "flow_started",
+        "step_reached",
+        "flow_completed",
+        "survey_sent",
+        "resolution_confirmed",
+        "guardrail_blocked",
+        "error",
+        "recommendation_accepted",
+    ],
     ("events", "actor_type"): ["contact", "bot", "automation", "agent"],
     ("feedback", "kind"): ["csat", "thumbs", "nps", "accuracy"],
     ("meetings", "status"): ["booked", "held", "cancelled", "no_show"],
-    ("costs", "category"): "bot_platform llm channel agent_labour tools devices".split(),
+    ("costs", "category"): ["bot_platform", "llm", "channel", "agent_labour", "tools", "devices"],
     ("baseline", "metric"): [
         "cost_per_service",
         "services_per_agent_day",
@@ -238,9 +261,7 @@ def _raw_rows(directory: Path, table: Table, rejected_files: list[tuple[str, str
             rejected_files.append((path.name, missing[0]))
             continue
         for number, cells in enumerate((c for c in reader if c), start=1):
-            rows.append(
-                {"file": path.name, "row_number": number, "raw": dict(zip(header, cells))}
-            )
+            rows.append({"file": path.name, "row_number": number, "raw": dict(zip(header, cells))})
     return rows
 
 
@@ -296,10 +317,9 @@ def read_landing(
         rejected = []
         for raw_row in raw_rows:
             reason, typed = _judge(table, raw_row["raw"], latest, source_zone)
-            is_child = table.name in CHILDREN
-            if is_child and reason in (None, "future"):
-                if typed["conversation_id"] not in known_conversations:
-                    reason = "orphan"
+            parent = typed["conversation_id"] if table.name in CHILDREN else None
+            if parent and reason in (None, "future") and parent not in known_conversations:
+                reason = "orphan"
             if reason is None:
                 valid.append((raw_row, typed))
             else:

@@ -53,7 +53,7 @@ def as_text(value: Any) -> str:
 
 def normal(text: str) -> str:
     """A cell of a conformance file, whole numbers without a decimal point."""
-    return text[:-2] if text.endswith(".0") else text
+    return text.removesuffix(".0")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -71,9 +71,7 @@ def test_facts(case: str, instant: str, table: str) -> None:
     """Every row and cell of every expected table is derived."""
     path = ROOT / case / f"expected_as_of_{instant}" / f"{table}.csv"
     with path.open(newline="", encoding="utf-8") as handle:
-        expected_rows = [
-            {k: normal(v) for k, v in row.items()} for row in csv.DictReader(handle)
-        ]
+        expected_rows = [{k: normal(v) for k, v in row.items()} for row in csv.DictReader(handle)]
     facts = derive(landing_of(case), datetime.fromisoformat(instant))
     expected = {tuple(r[k] for k in KEYS[table]): r for r in expected_rows}
     actual = {
