@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Roles of a column (`config.meta.role`) that every file of the table must bring.
 REQUIRED_ROLES = frozenset({"primary_key", "required", "parent"})
 
+# Columns the warehouse computes, beside those whose names begin with `_`; nobody lands them.
+COMPUTED = frozenset({"conversation_key"})
+
 # The one column in which an empty string is a value: a message may have an empty text.
 KEEPS_EMPTY_TEXT = ("messages", "text")
 
@@ -82,7 +85,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
 
 
 def _columns(described: list[Mapping[str, Any]], table: str) -> tuple[Column, ...]:
-    """Columns of one model or source table; names that begin with `_` are not landed."""
+    """Columns of one model or source table, without those the warehouse computes."""
     return tuple(
         Column(
             name=column["name"],
@@ -91,7 +94,7 @@ def _columns(described: list[Mapping[str, Any]], table: str) -> tuple[Column, ..
             keeps_empty_text=(table, column["name"]) == KEEPS_EMPTY_TEXT,
         )
         for column in described
-        if not column["name"].startswith("_")
+        if not column["name"].startswith("_") and column["name"] not in COMPUTED
     )
 
 

@@ -1819,3 +1819,864 @@ def split_late(rng: random.Random, rows: list[Row]) -> tuple[list[Row], list[Row
         [row for number, row in enumerate(rows) if number not in late],
         [row for number, row in enumerate(rows) if number in late],
     )
+
+
+# --------------------------------------------------------------------------------------------
+# Bulk
+# --------------------------------------------------------------------------------------------
+
+MESSAGES_PER_CONVERSATION: Final = 10.0  # measured over a year; see `test_bulk_size`
+LOOK_BACK_DAYS: Final = {  # how long after its conversation was opened a row may come into being
+    "conversations": 0,
+    "messages": 10,
+    "events": 10,
+    "feedback": 10,
+    "answers": 10,
+    "contacts": 1,
+    "leads": 11,
+    "meetings": 11,
+    "deals": 22,
+    "tickets": 11,
+    "experiment_assignments": 0,
+}
+FAULTY_TABLES: Final = {  # table: (key, time, enum)
+    "messages": ("message_id", "sent_at", "sender_type"),
+    "events": ("event_id", "occurred_at", "event_type"),
+    "feedback": ("feedback_id", "submitted_at", "kind"),
+}
+
+
+@dataclass(frozen=True)
+class BulkPlan:
+    """What to generate.
+
+    Attributes:
+        messages: about how many messages the whole dataset has.
+        seed: any integer.
+        days: length of the whole dataset, from `BULK_START`.
+        from_day, to_day: the part of it to write, both ends included, 0-based.
+        dirty: extra faulty rows per row of messages, events and feedback, 0..1.
+    """
+
+    messages: int
+    seed: int = 1
+    days: int = 365
+    from_day: int = 0
+    to_day: int = 364
+    dirty: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.messages < 1:
+            raise GenerateError("--messages must be at least 1.")
+        if self.days < 1:
+            raise GenerateError("--days must be at least 1.")
+        if not 0 <= self.from_day <= self.to_day < self.days:
+            raise GenerateError(
+                f"The days to write must lie in 0..{self.days - 1}, in order; "
+                f"got {self.from_day}..{self.to_day}."
+            )
+        if not 0 <= self.dirty <= 1:
+            raise GenerateError("--dirty must lie between 0 and 1.")
+
+
+def day_bounds(plan: BulkPlan) -> list[int]:
+    """Return days + 1 conversation numbers: day d opens conversations [bounds[d], bounds[d+1]).
+
+    Traffic grows by half over the whole length and is lower at weekends.
+    """
+    first = BULK_START.weekday()
+    weights = [
+        (1 + 0.5 * day / plan.days) * (0.55 if (first + day) % 7 >= 5 else 1.0)
+        for day in range(plan.days)
+    ]
+    conversations = max(1, round(plan.messages / MESSAGES_PER_CONVERSATION))
+    bounds, running, whole = [0], 0.0, sum(weights)
+    for weight in weights:
+        running += weight
+        bounds.append(round(conversations * running / whole))
+    return bounds
+
+
+def sql_list(values: Iterable[object]) -> str:
+    """Return an SQL list literal of numbers, texts and nulls."""
+    items = []
+    for value in values:
+        if value is None:
+            items.append("null")
+        elif isinstance(value, str):
+            items.append("'" + value.replace("'", "''") + "'")
+        else:
+            items.append(str(value))
+    return "[" + ", ".join(items) + "]"
+
+
+def spread(weights: Mapping[str, float] | Sequence[float], size: int = 100) -> list[int]:
+    """Return `size` positions, each repeated in proportion to its weight (largest shares first)."""
+    numbers = list(weights.values()) if isinstance(weights, Mapping) else list(weights)
+    whole, running = sum(numbers), 0.0
+    result: list[int] = []
+    for position, number in enumerate(numbers):
+        running += number
+        result += [position] * (round(size * running / whole) - len(result))
+    return result
+
+
+BULK_INTENTS: Final = tuple(TOPIC_WEIGHTS)
+
+
+def turn_at(j: str) -> str:
+    """Return SQL for the start of turn `j` of an episode, in epoch seconds."""
+    return (
+        f"(started + ({j}) * pace + case when ({j}) >= gap_turn then gap else 0 end "
+        f"+ case when ({j}) >= handoff_turn then wait else 0 end)"
+    )
+
+
+def macros(plan: BulkPlan) -> list[str]:
+    """Return the SQL macros the bulk queries use.
+
+    `r(key, salt, n)` is a pseudo-random integer 0..n-1, `same_day` an instant, null if it lies on
+    a later day than the row's own; `question`, `bot_answer` and `say_...` are texts.
+    """
+    seed = plan.seed * 1000
+    questions: dict[str, list[str]] = {}
+    answers: dict[str, list[str]] = {}
+    for language in LANGUAGES:
+        tidy = {"order": "TH-48213", "product": "Kestrel 2", "days": 5}
+        questions[language] = [
+            TEXTS[name][language][0][0].format(**tidy) for name in BULK_INTENTS
+        ]
+        answers[language] = [TEXTS[name][language][1][0].format(**tidy) for name in BULK_INTENTS]
+
+    def by_language(texts: Mapping[str, Sequence[str]]) -> str:
+        cases = " ".join(f"when '{name}' then {sql_list(texts[name])}[1 + n]" for name in LANGUAGES)
+        return f"case language {cases} end"
+
+    one = {key: {name: PHRASES[key][name][:1] for name in LANGUAGES}
+           for key in ("thanks", "human", "fallback", "notice", "survey", "greeting", "prompt",
+                       "agent_reply", "contact_more", "recommend")}  # fmt: skip
+    plain = {key: {name: [text.format(product="Tarn 40") for text in texts[name]]
+                   for name in LANGUAGES} for key, texts in one.items()}  # fmt: skip
+    return [
+        f"create or replace temp macro r(key, salt, n) as "
+        f"(hash(key, {seed}::bigint + salt) % (n)::ubigint)::bigint",
+        "create or replace temp macro same_day(moment, own) as "
+        "case when (moment) // 86400 = (own) // 86400 then (moment) end",
+        "create or replace temp macro instant(moment) as make_timestamp((moment) * 1000000)",
+        f"create or replace temp macro question(language, n) as {by_language(questions)}",
+        f"create or replace temp macro bot_answer(language, n) as {by_language(answers)}",
+        *(
+            f"create or replace temp macro say_{key}(language, n) as {by_language(texts)}"
+            for key, texts in plain.items()
+        ),
+    ]
+
+
+def conversations_sql(days: Sequence[tuple[int, int, int]], plan: BulkPlan) -> str:
+    """Return SQL for the conversations of (day, first number, end number) triples."""
+    epoch = int(datetime(BULK_START.year, BULK_START.month, BULK_START.day, tzinfo=UTC).timestamp())
+    rows = ", ".join(str(triple) for triple in days)
+    window = max(1, round(day_bounds(plan)[-1] / plan.days * 14 / 3))
+    hours = spread((2, 2, 1, 1, 1, 2, 2, 3, 4, 7, 8, 8, 7, 8, 8, 8, 7, 6, 4, 3, 3, 3, 2, 2))
+    channels = {
+        "en": ["web"] * 46 + ["app"] * 16 + ["whatsapp"] * 20 + ["email"] * 18,
+        "de": ["web"] * 50 + ["app"] * 16 + ["whatsapp"] * 20 + ["email"] * 14,
+        "zh": ["wechat"] * 52 + ["app"] * 26 + ["web"] * 22,
+    }
+    channel = " ".join(
+        f"when '{name}' then {sql_list(values)}[1 + r(i, 6, 100)]"
+        for name, values in channels.items()
+    )
+    return f"""
+        select
+            i, person, language, day,
+            case language {channel} end as channel,
+            {epoch} + day * 86400 + {sql_list(hours)}[1 + r(i, 3, 100)] * 3600
+                + r(i, 4, 3600) as opened,
+            case when r(i, 7, 1000) < 955
+                then case when language = 'zh' then 'xiaolu'
+                    when day * 2 < {plan.days} then 'scout-v1' else 'scout-v2' end
+            end as bot,
+            r(i, 8, 1000) < 40 as is_outbound,
+            case when r(i, 9, 1000) < 65 then 0 when r(i, 9, 1000) < 915 then 1
+                when r(i, 9, 1000) < 980 then 2 else 3 end as episode_count,
+            case when r(i, 60, 100) < 30 and channel in ('web', 'app') and bot is not null
+                and not is_outbound
+                then ['control', 'guided_menu', 'short_answers'][1 + r(i, 61, 3)] end as variant,
+            case when person % 10 < 7 then 'c' || person end as contact_id,
+            case when person % 10 in (7, 8) or (person % 10 < 2 and channel = 'web')
+                then 'v' || person end as visitor_id
+        from (
+            select
+                i, day, person,
+                case when r(person, 5, 100) < 50 then 'en'
+                    when r(person, 5, 100) < 80 then 'de' else 'zh' end as language
+            from (
+                select
+                    day, i,
+                    case when i % 3 = 0 then i // 3
+                        else i // 3 - r(i, 2, least({window}, i // 3 + 1)) end as person
+                from (
+                    select day, unnest(range(low, high)) as i
+                    from (values {rows}) as days(day, low, high)
+                )
+            )
+        )"""
+
+
+def episodes_sql(conversations: str, plan: BulkPlan) -> str:
+    """Return SQL for the episodes of conversations, with everything their rows are drawn from."""
+    lengths = sql_list((1, 2, 2, 3, 3, 4, 4, 5, 6, 8))
+    intents = sql_list(spread(TOPIC_WEIGHTS))
+    draws = """
+        select
+            *, i * 4 + e as x,
+            opened + 5 + r(i * 4 + e, 10, 60)
+                + case when e > 0 then e * 259200 + r(i * 4 + e, 11, 129600) else 0 end as started,
+            r(i * 4 + e, 12, 1000) as luck,
+            e = 0 and r(i * 4 + e, 22, 1000) < 60 and bot is not null as is_lead
+        from (select *, unnest(range(episode_count)) as e from (""" + conversations + "))"
+    plans = f"""
+        select
+            *, 620 + 60 * day // {plan.days}
+                + case when variant = 'guided_menu' then 80 else 0 end as limit_,
+            case when bot is null then 11 when luck < limit_ then 0 else
+                case when (luck - limit_) * 100 // (1000 - limit_) < 32 then 1
+                    when (luck - limit_) * 100 // (1000 - limit_) < 42 then 2
+                    when (luck - limit_) * 100 // (1000 - limit_) < 50 then 3
+                    when (luck - limit_) * 100 // (1000 - limit_) < 58 then 4
+                    when (luck - limit_) * 100 // (1000 - limit_) < 68 then 5
+                    when (luck - limit_) * 100 // (1000 - limit_) < 74 then 6
+                    when (luck - limit_) * 100 // (1000 - limit_) < 78 then 7
+                    when (luck - limit_) * 100 // (1000 - limit_) < 85 then 8
+                    when (luck - limit_) * 100 // (1000 - limit_) < 95 then 9 else 10 end
+            end as plan,
+            greatest({lengths}[1 + r(x, 13, 10)], case when is_lead then 5 else 1 end)
+                as bot_turns,
+            30 + r(x, 16, 90) as pace,
+            2700 + r(x, 19, 72000) as gap,
+            case when r(x, 20, 10) = 0 then 3600 + r(x, 21, 36000)
+                else 60 + r(x, 21, 1800) end as wait,
+            {intents}[1 + r(x, 23, 100)] as intent_no
+        from ({draws})"""
+    return f"""
+        select
+            *,
+            plan between 1 and 5 and (plan = 5 or r(x, 14, 100) < 90) as is_accepted,
+            case when plan between 1 and 5 then bot_turns when plan = 11 then 0 else 99 end
+                as handoff_turn,
+            bot_turns + case when is_accepted then 1 + r(x, 15, 3) else 0 end as turns,
+            case when r(x, 17, 100) < 12 then 1 + r(x, 18, greatest(bot_turns - 1, 1))
+                else 99 end as gap_turn,
+            {turn_at("turns - 1")} + pace as ended,
+            started + bot_turns * pace + case when bot_turns >= gap_turn then gap else 0 end
+                as handed_at,
+            is_lead and r(x, 40, 100) < 65 as is_lead_done,
+            plan <= 5 and r(x, 41, 100) < 50 as is_surveyed
+        from ({plans})"""
+
+
+def messages_sql(episodes: str) -> str:
+    """Return SQL for the messages of episodes: per turn a question, a reply and what goes along."""
+    intents = sql_list(BULK_INTENTS)
+    numbers = sql_list(spread(TOPIC_WEIGHTS))
+    articles = sql_list(
+        next((key for key, value in ARTICLES.items() if value[1] == INTENTS[name][0]), None)
+        for name in BULK_INTENTS
+    )
+    actions = sql_list(ACTIONS.get(name) for name in BULK_INTENTS)
+    turns = f"""
+        select
+            *, x * 16 + j as y,
+            {turn_at("j")} + r(x * 16 + j, 30, pace // 4) as asked,
+            case when j = 0 or r(x * 16 + j, 31, 100) < 8 then intent_no
+                else {numbers}[1 + r(x * 16 + j, 32, 100)] end as n,
+            r(x * 16 + j, 33, 1000) < 55 as is_hard,
+            j >= handoff_turn as is_agent,
+            (plan = 10 and j = turns - 1) or r(x * 16 + j, 34, 1000) < 12 as is_missed,
+            j = turns - 1 as is_last
+        from (select *, unnest(range(turns)) as j from ({episodes}))"""
+    slots = f"""
+        select
+            *, y * 8 + slot as z,
+            case
+                when slot = 2 then case when is_agent then 'agent' else 'bot' end
+                when slot in (3, 5) then 'bot' when slot = 4 then 'agent' else 'contact'
+            end as sender,
+            case slot
+                when 0 then asked when 1 then asked + pace // 8
+                when 2 then asked + pace // 4 + 1 + r(y, 36, pace // 3)
+                when 3 then asked + pace // 4 + pace // 3 + 4
+                when 4 then asked + 2 else started - 3 end as happens,
+            case
+                when slot = 5 then case when is_outbound then null else 'greeting' end
+                when slot = 3 then case when plan = 1 then 'handoff_notice' else 'survey' end
+                when slot <> 2 or is_agent then null
+                when is_hard then 'fallback'
+                when (is_lead and j < 3) or (is_last and plan in (6, 7, 9)) then 'prompt'
+                when r(y, 37, 1000) < 35 then 'recommendation'
+                when r(y, 37, 1000) > 970 then null else 'answer' end as kind,
+            slot = 2 and not is_agent and not is_hard and not (is_lead and j < 3)
+                and not (is_last and plan in (6, 7, 9)) as is_answer,
+            slot = 0 and is_last and plan = 0 and r(y, 38, 100) < 35 as is_thanks,
+            slot = 0 and ((is_last and plan in (6, 7)) or (plan in (1, 3) and j = bot_turns - 1))
+                as is_request
+        from (select *, unnest([0, 1, 2, 3, 4, 5]) as slot from ({turns}))
+        where case slot
+            when 0 then j <> handoff_turn or plan = 11
+            when 1 then r(y, 35, 100) < 12 and j <> handoff_turn
+            when 2 then is_agent or not is_missed
+            when 3 then (plan = 1 and j = handoff_turn - 1)
+                or (plan = 0 and is_last and is_surveyed)
+            when 4 then j = handoff_turn and r(y, 39, 100) < 40
+            else j = 0 and e = 0 and bot is not null
+                and (is_outbound or (channel in ('web', 'app') and r(y, 42, 100) < 40)) end"""
+    intent = f"""case
+                when slot <> 0 or plan = 11 or is_agent then null
+                when is_thanks then 'thanks' when is_request then 'human_request'
+                when is_hard then 'nlu_fallback' else {intents}[1 + n] end"""
+    return f"""
+        select
+            'm' || z as message_id,
+            'k' || i as conversation_id,
+            instant(happens) as sent_at,
+            sender as sender_type,
+            case when sender = 'agent' then 'agent_0' || (1 + r(x, 43, 7))
+                when sender = 'bot' then coalesce(bot, 'scout-v1') end as sender_id,
+            case when slot = 4 then 'private' else 'public' end as visibility,
+            case
+                when slot = 4 then 'Checked with the warehouse.'
+                when sender = 'agent' then say_agent_reply(language, 0)
+                when slot = 1 then say_contact_more(language, 0)
+                when sender = 'contact' then case
+                    when is_thanks then say_thanks(language, 0)
+                    when is_request then say_human(language, 0)
+                    when is_agent then say_contact_more(language, 0)
+                    else question(language, n) || ' ' || r(z, 44, 90000) end
+                when kind = 'greeting' then say_greeting(language, 0)
+                when kind = 'handoff_notice' then say_notice(language, 0)
+                when kind = 'survey' then say_survey(language, 0)
+                when kind = 'fallback' then say_fallback(language, 0)
+                when kind = 'prompt' then say_prompt(language, 0)
+                when kind = 'recommendation' then say_recommend(language, 0)
+                else bot_answer(language, n) || ' ' || r(z, 44, 90000) end as text,
+            kind,
+            {intent} as intent,
+            case when slot = 0 and not is_agent and plan <> 11 then
+                case when is_hard then 0.2 + r(y, 45, 40) / 100
+                    when r(y, 46, 100) < 12 then 0.6 + r(y, 45, 29) / 100
+                    else 0.9 + r(y, 45, 10) / 100 end end as intent_confidence,
+            case when slot = 0 and not is_agent and plan <> 11 and r(y, 47, 100) < 3 then
+                case when r(y, 48, 100) < 92 then {intent}
+                    else {intents}[1 + r(y, 49, {len(BULK_INTENTS)})] end end as intent_label,
+            case when sender = 'contact' and r(z, 50, 100) < 40
+                then (r(z, 51, 21) - 10) / 10 end as sentiment,
+            case when sender = 'contact' then language end as language,
+            case when is_answer and {actions}[1 + n] is null and r(y, 52, 100) < 80
+                then {articles}[1 + n] end as cited_sources,
+            case when is_answer then {actions}[1 + n] end as action_name,
+            case when is_answer and {actions}[1 + n] is not null
+                then case when r(y, 53, 100) < 95 then 'success' else 'failure' end
+                end as action_status,
+            case when kind = 'prompt' and is_lead then 'trip_planner' end as flow_id,
+            case when kind = 'prompt' and is_lead and j < 3
+                then ['email', 'name', 'budget'][1 + j] end as step_id,
+            case when is_answer then case when bot = 'scout-v1' then 'ridge-small'
+                else 'ridge-large' end end as model,
+            case when is_answer then 900 + r(y, 54, 5000) end as input_tokens,
+            case when is_answer then 20 + r(y, 55, 240) end as output_tokens,
+            case when is_answer and r(y, 56, 100) < 5 then r(y, 57, 100) < 96 end as is_grounded,
+            happens as own_
+        from ({slots})"""
+
+
+def events_sql(episodes: str) -> str:
+    """Return SQL for the events of episodes."""
+    last = f"{turn_at('turns - 1')} + pace // 4"
+    kinds = {  # event type: (condition, instant, actor, reason, flow, step)
+        "handoff_requested": (
+            "plan in (3, 6, 7) or (plan = 1 and r(x, 70, 100) < 50)",
+            f"case when plan in (6, 7) then {last} else handed_at - 1 end",
+            "'contact'", "'asked_for_human'", "null", "null"),
+        "handoff_initiated": (
+            "plan between 1 and 4", "handed_at",
+            "['bot', 'automation', 'contact', 'agent'][plan]", "'complex_topic'", "null", "null"),
+        "agent_assigned": (
+            "is_accepted and plan < 5", f"{turn_at('handoff_turn')} - 5",
+            "'automation'", "null", "null", "null"),
+        "handoff_failed": (
+            "plan = 7", f"{last} + 3", "'automation'", "'no_agent_available'", "null", "null"),
+        "closed": (
+            "r(x, 24, 100) < 85", "ended + 300 + r(x, 25, 900)",
+            "case when plan <= 5 and is_accepted then 'agent' else 'automation' end",
+            "null", "null", "null"),
+        "reopened": ("e > 0", "started - 1", "'contact'", "null", "null", "null"),
+        "opened": (
+            "gap_turn < turns and channel in ('web', 'app')", f"{turn_at('gap_turn')} - 2",
+            "'contact'", "null", "null", "null"),
+        "flow_started": ("is_lead", "started + 1", "'bot'", "null", "'trip_planner'", "null"),
+        "step_reached": (
+            "is_lead", f"{turn_at('2')} + pace // 2", "'bot'", "null", "'trip_planner'", "'budget'"),
+        "flow_completed": (
+            "is_lead_done", turn_at("3"), "'bot'", "null", "'trip_planner'", "null"),
+        "survey_sent": ("is_surveyed", "ended + 2", "'automation'", "null", "null", "null"),
+        "resolution_confirmed": (
+            "plan = 0 and r(x, 71, 100) < 20", "ended + 1", "'contact'", "null", "null", "null"),
+        "guardrail_blocked": (
+            "bot is not null and r(x, 72, 1000) < 8", "started + 4",
+            "'bot'", "'off_policy'", "null", "null"),
+        "error": (
+            "r(x, 73, 1000) < 15 or (plan = 10 and r(x, 74, 2) = 0)", "ended",
+            "'bot'", "'timeout'", "null", "null"),
+        "recommendation_accepted": (
+            "plan = 0 and r(x, 75, 1000) < 30", "ended", "'contact'", "null", "null", "null"),
+    }  # fmt: skip
+
+    def cases(part: int) -> str:
+        whens = " ".join(
+            f"when {number} then {values[part]}" for number, values in enumerate(kinds.values())
+        )
+        return f"case number {whens} end"
+
+    return f"""
+        select
+            'e' || (x * 32 + number) as event_id,
+            'k' || i as conversation_id,
+            instant(happens) as occurred_at,
+            {sql_list(kinds)}[1 + number] as event_type,
+            {cases(2)} as actor_type,
+            null::varchar as actor_id,
+            {cases(3)} as reason,
+            {cases(4)} as flow_id,
+            {cases(5)} as step_id,
+            happens as own_
+        from (
+            select *, {cases(1)} as happens
+            from (select *, unnest(range({len(kinds)})) as number from ({episodes}))
+            where {cases(0)}
+        )"""
+
+
+def feedback_sql(episodes: str) -> str:
+    """Return SQL for the ratings of episodes."""
+    return f"""
+        select
+            'f' || (x * 4 + number) as feedback_id,
+            'k' || i as conversation_id,
+            case when number = 1 or (number = 0 and r(x, 80, 2) = 0 and plan = 0)
+                then 'm' || ((x * 16 + bot_turns - 1) * 8 + 2) end as message_id,
+            instant(ended + 10 + number) as submitted_at,
+            ['csat', 'thumbs', 'nps', 'accuracy'][1 + number] as kind,
+            (case number
+                when 0 then case when is_happy then 4 + r(x, 81, 2) else 1 + r(x, 81, 3) end
+                when 1 then case when is_happy then 1 else 0 end
+                when 2 then case when is_happy then 8 + r(x, 82, 3) else r(x, 82, 9) end
+                else case when is_happy then 4 + r(x, 83, 2) else 1 + r(x, 83, 3) end
+            end)::double as score,
+            [5, 1, 10, 5][1 + number]::double as scale_max,
+            case when number = 1 then case when is_happy then 'helpful' else 'wrong_answer' end end
+                as category,
+            null::varchar as comment,
+            ended + 10 + number as own_
+        from (
+            select
+                *, case when plan = 8 and number = 1 then false
+                    else r(x, 84, 100) < case when plan <= 5 then 84 else 30 end end as is_happy
+            from (select *, unnest(range(4)) as number from ({episodes}))
+            where case number
+                when 0 then is_surveyed and r(x, 85, 100) < 60
+                when 1 then plan in (0, 8) and not r(x * 16 + bot_turns - 1, 34, 1000) < 12
+                    and (plan = 8 or r(x, 86, 100) < 9)
+                when 2 then r(x, 87, 100) < 4
+                else plan = 0 and r(x, 88, 100) < 5 end
+                and not (number = 0 and plan = 0
+                    and r(x * 16 + bot_turns - 1, 34, 1000) < 12)
+        )"""
+
+
+def answers_sql(episodes: str) -> str:
+    """Return SQL for the questions of lead flows; some are asked again by the agent."""
+    return f"""
+        select
+            'a' || (x * 4 + number) as answer_id,
+            'k' || i as conversation_id,
+            'trip_planner' as flow_id,
+            ['email', 'name', 'budget', 'email'][1 + number] as field,
+            instant(asked) as asked_at,
+            instant(answered) as answered_at,
+            case when answered is not null then case
+                when number = 1 then 'Guest ' || i when number = 2 then '' || (100 + r(x, 90, 900))
+                when not is_right then 'none' else 'lead' || i || '@example.com' end end as value,
+            case when answered is not null then is_right end as is_valid,
+            asked as own_
+        from (
+            select
+                *, r(x * 4 + number, 91, 100) < 92 as is_right,
+                case when number = 3 then {turn_at("handoff_turn")} + pace // 2
+                    else {turn_at("number")} + pace // 2 end as asked,
+                case when is_lead_done or number < r(x, 92, 3)
+                    then same_day(asked + pace // 2, asked) end as answered
+            from (select *, unnest(range(4)) as number from ({episodes}))
+            where is_lead and case when number = 3
+                then is_lead_done and is_accepted and r(x, 93, 100) < 40
+                else is_lead_done or number <= r(x, 92, 3) end
+        )"""
+
+
+def bulk_sql(table: str, days: Sequence[tuple[int, int, int]], plan: BulkPlan) -> str:
+    """Return SQL for the rows of one fact table, plus the column `own_` (their epoch second).
+
+    Args:
+        table: one of `BULK_FACTS`.
+        days: (day, first conversation number, end conversation number) triples.
+        plan: what to generate.
+    """
+    chats = conversations_sql(days, plan)
+    episodes = episodes_sql(chats, plan)
+    topics = sql_list(INTENTS[name][0] for name in BULK_INTENTS)
+    queries: dict[str, Callable[[], str]] = {
+        "messages": lambda: messages_sql(episodes),
+        "events": lambda: events_sql(episodes),
+        "feedback": lambda: feedback_sql(episodes),
+        "answers": lambda: answers_sql(episodes),
+        "conversations": lambda: f"""
+            select
+                'k' || i as conversation_id,
+                case when channel = 'wechat' then 'wechat_bridge' else 'helmdesk' end as platform,
+                channel, instant(opened) as opened_at, null::timestamp as closed_at,
+                case when is_outbound then 'outbound' else 'inbound' end as direction,
+                bot as bot_id, contact_id, visitor_id,
+                case when channel in ('web', 'app')
+                    then ['/help', '/product', '/checkout', '/'][1 + r(i, 62, 4)] end
+                    as entry_point,
+                case when is_outbound then 'spring-sale' end as campaign,
+                case when channel in ('app', 'whatsapp', 'wechat') then 'mobile'
+                    when channel = 'web' then ['desktop', 'desktop', 'mobile'][1 + r(i, 63, 3)]
+                    end as device_type,
+                null::varchar as os, null::varchar as browser, language,
+                case language when 'en' then ['US', 'GB', 'CA'][1 + r(person, 64, 3)]
+                    when 'de' then ['DE', 'DE', 'AT', 'CH'][1 + r(person, 64, 4)]
+                    else 'CN' end as country,
+                r(i, 65, 1000) < 10 as is_test, r(i, 66, 1000) < 12 as is_spam, opened as own_
+            from ({chats})""",
+        "contacts": lambda: f"""
+            select
+                'c' || person as contact_id, instant(opened + 60) as created_at,
+                'Guest ' || person as name, 'guest' || person || '@example.com' as email,
+                case when person % 3 = 0
+                    then '+1 202 555 01' || lpad((person % 100)::varchar, 2, '0') end as phone,
+                case language when 'en' then 'US' when 'de' then 'DE' else 'CN' end as country,
+                language,
+                case when person % 400 in (201, 202) then 'c' || (person - 1)
+                    when person % 50000 = 111 then 'c' || (person + 1)
+                    when person % 50000 = 112 then 'c' || (person - 1) end as merged_into,
+                opened + 60 as own_
+            from ({chats}) where i % 3 = 0 and contact_id is not null""",
+        "leads": lambda: f"""
+            select
+                'l' || x as lead_id, contact_id, 'k' || i as conversation_id,
+                instant({turn_at("3")} + 30) as created_at, 'chat' as source,
+                instant(case when r(x, 94, 10) < 5
+                    then same_day({turn_at("3")} + 3600, {turn_at("3")} + 30) end) as qualified_at,
+                instant(case when r(x, 94, 10) in (5, 6)
+                    then same_day({turn_at("3")} + 3600, {turn_at("3")} + 30) end) as disqualified_at,
+                {turn_at("3")} + 30 as own_
+            from ({episodes}) where is_lead_done and r(x, 95, 10) < 8""",
+        "meetings": lambda: f"""
+            select
+                'g' || x as meeting_id, contact_id, 'k' || i as conversation_id,
+                instant(ended + 60) as booked_at,
+                instant(ended + 60 + (2 + r(x, 96, 10)) * 86400) as starts_at,
+                ['held', 'held', 'held', 'cancelled', 'no_show', 'booked'][1 + r(x, 97, 6)]
+                    as status,
+                ended + 60 as own_
+            from ({episodes}) where plan <= 5 and e = 0 and r(x, 98, 1000) < 25""",
+        "deals": lambda: f"""
+            select
+                'd' || i as deal_id, contact_id, instant(happens) as created_at,
+                instant(closed) as closed_at,
+                case when closed is not null then r(i, 52, 100) < 90 end as is_won,
+                (30 + r(i, 53, 40000) / 100)::decimal(12, 2) as amount,
+                (5 + r(i, 54, 9000) / 100)::decimal(12, 2) as margin,
+                case language when 'de' then 'EUR' when 'zh' then 'CNY' else 'USD' end as currency,
+                happens as own_
+            from (
+                select
+                    *, opened + 3600 + r(i, 51, 1728000) as happens,
+                    same_day(happens + r(i, 55, 20000), happens) as closed
+                from ({chats})
+                where contact_id is not null and r(i, 50, 1000) < 80
+            )""",
+        "tickets": lambda: f"""
+            select
+                't' || x as ticket_id, contact_id, 'k' || i as conversation_id, channel,
+                {topics}[1 + intent_no] as topic, null::varchar as url,
+                instant(handed_at + 60) as created_at,
+                case when r(x, 99, 2) = 0
+                    then instant(same_day(handed_at + 65, handed_at + 60)) end as bot_assigned_at,
+                instant(same_day(handed_at + 65 + r(x, 100, 40000), handed_at + 60)) as closed_at,
+                handed_at + 60 as own_
+            from ({episodes}) where plan between 1 and 5 and r(x, 101, 100) < 25""",
+        "experiment_assignments": lambda: f"""
+            select
+                'x' || i as assignment_id, '{EXPERIMENT}' as experiment_id, variant,
+                'k' || i as conversation_id, instant(opened) as assigned_at, opened as own_
+            from ({chats}) where variant is not null""",
+    }
+    return queries[table]()
+
+
+def with_faults(table: str, rows: str, dirty: float) -> str:
+    """Return `rows` with a share of damaged or repeated copies added (tables that may have them).
+
+    A copy has a null key, an unknown conversation, an unknown enum value, a null time, or is
+    identical to its original.
+    """
+    if dirty <= 0 or table not in FAULTY_TABLES:
+        return rows
+    key, time, enum = FAULTY_TABLES[table]
+    changed = {
+        key: f"case fault when 1 then null when 5 then {key} when 0 then {key} "
+        f"else {key} || '-' || fault end",
+        "conversation_id": "case when fault = 2 then 'unknown' else conversation_id end",
+        enum: f"case when fault = 3 then 'robot' else {enum} end",
+        time: f"case when fault = 4 then null else {time} end",
+    }
+    columns = ", ".join(f"{changed.get(name, name)} as {name}" for name in COLUMNS[table])
+    return f"""
+        select {columns}, own_
+        from (
+            select *, unnest(case when r({key}, 110, 1000000) < {round(dirty * 1_000_000)}
+                then [0, 1 + r({key}, 111, 5)] else [0] end) as fault
+            from ({rows})
+        )"""
+
+
+def bulk_parts(table: str, plan: BulkPlan, files: int) -> Iterator[list[tuple[int, int, int]]]:
+    """Yield, per output file, the (day, first, end) conversation ranges that may have rows in it."""
+    bounds = day_bounds(plan)
+    first_day = max(0, plan.from_day - LOOK_BACK_DAYS[table])
+    low, high = bounds[first_day], bounds[plan.to_day + 1]
+    cuts = [low + (high - low) * number // files for number in range(files + 1)]
+    for start, end in pairwise(cuts):
+        ranges = [
+            (day, max(start, bounds[day]), min(end, bounds[day + 1]))
+            for day in range(first_day, plan.to_day + 1)
+        ]
+        yield [triple for triple in ranges if triple[1] < triple[2]]
+
+
+def bulk_costs(plan: BulkPlan) -> list[Row]:
+    """Return monthly costs in proportion to the traffic of a bulk dataset."""
+    bounds = day_bounds(plan)
+    traffic: dict[date, int] = {}
+    for day in range(plan.days):
+        month = (BULK_START + timedelta(days=day)).replace(day=1)
+        traffic[month] = traffic.get(month, 0) + bounds[day + 1] - bounds[day]
+    per_conversation = dict(zip(COST_CATEGORIES, (1.2, 0.2, 0.3, 2.6, 0.4, 0.1), strict=True))
+    return [
+        {"month": month, "category": category, "amount": round(share * number, 2),
+         "currency": "USD"}
+        for month, number in traffic.items()
+        for category, share in per_conversation.items()
+    ]  # fmt: skip
+
+
+def generate_bulk(
+    out: Path,
+    plan: BulkPlan,
+    file_format: str = "parquet",
+    files_per_table: int | None = None,
+    memory_limit: str = "1GB",
+) -> dict[str, int]:
+    """Write a benchmark dataset, or some days of it, in bounded memory.
+
+    Files are named ``<table>/<table>-d<from>-d<to>-<part>.<format>``. Reference tables, agents and
+    articles are part of day 0. In Parquet the fact tables are typed (instants as UTC `timestamp`),
+    the reference tables are text.
+
+    Args:
+        out: directory that does not exist or is empty.
+        plan: what to generate.
+        file_format: ``parquet`` or ``csv``.
+        files_per_table: files per fact table; default one per five million messages.
+        memory_limit: DuckDB's limit for its buffers, e.g. ``1GB``.
+
+    Returns:
+        table name -> number of rows written.
+
+    Raises:
+        GenerateError: `out` is not empty or cannot be written, or a setting is out of range.
+    """
+    if file_format not in ("parquet", "csv"):
+        raise GenerateError(f"--format must be parquet or csv, not {file_format}.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise GenerateError(f"{out} is not an empty directory; choose another --out.")
+    share = (plan.to_day - plan.from_day + 1) / plan.days
+    files = files_per_table or max(1, round(plan.messages * share / 5_000_000))
+    if files < 1:
+        raise GenerateError("--files-per-table must be at least 1.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GenerateError(f"Cannot write to {out}: {error.strerror}.") from error
+    counts = dict.fromkeys(COLUMNS, 0)
+    options = "format parquet, compression snappy"
+    if file_format == "csv":
+        options = "format csv, header, timestampformat '%Y-%m-%dT%H:%M:%SZ'"
+    connection = duckdb.connect(config={"memory_limit": memory_limit})
+    spill = tempfile.mkdtemp(prefix="parley-generate-")
+    low = f"epoch('{BULK_START}'::timestamp)::bigint + {plan.from_day} * 86400"
+    high = f"epoch('{BULK_START}'::timestamp)::bigint + {plan.to_day + 1} * 86400"
+    try:
+        connection.execute("set temp_directory = ?", [spill])
+        for statement in macros(plan):
+            connection.execute(statement)
+        with progress_bar() as bar:
+            task = bar.add_task("bulk", total=len(BULK_FACTS) * files)
+            for table in BULK_FACTS:
+                (out / table).mkdir()
+                bar.update(task, description=table)
+                for part, days in enumerate(bulk_parts(table, plan, files)):
+                    if days:
+                        name = f"{table}-d{plan.from_day:04d}-d{plan.to_day:04d}-{part:03d}"
+                        path = out / table / f"{name}.{file_format}"
+                        rows = with_faults(table, bulk_sql(table, days, plan), plan.dirty)
+                        query = (
+                            f"select {', '.join(COLUMNS[table])} from ({rows}) "
+                            f"where own_ >= {low} and own_ < {high}"
+                        )
+                        target = str(path).replace("'", "''")
+                        done = connection.execute(f"copy ({query}) to '{target}' ({options})")
+                        counts[table] += (done.fetchone() or (0,))[0]
+                    bar.advance(task)
+        if plan.from_day == 0:
+            counts |= write_reference(connection, out, plan, file_format)
+    except (duckdb.Error, OSError) as error:
+        raise GenerateError(f"Writing {out} failed: {str(error).splitlines()[0]}") from error
+    finally:
+        connection.close()
+        shutil.rmtree(spill, ignore_errors=True)
+    return counts
+
+
+def write_reference(connection: duckdb.DuckDBPyConnection, out: Path, plan: BulkPlan,
+                    file_format: str) -> dict[str, int]:  # fmt: skip
+    """Write the reference tables of a bulk dataset; return table name -> number of rows."""
+    tables = reference_rows(BULK_START, BULK_START + timedelta(days=plan.days - 1))
+    tables["costs"] = bulk_costs(plan)
+    for table, rows in tables.items():
+        path = out / table / f"{table}.csv"
+        write_csv(path, COLUMNS[table], rows)
+        if file_format == "parquet":
+            source = str(path).replace("'", "''")
+            target = str(path.with_suffix(".parquet")).replace("'", "''")
+            connection.execute(
+                f"copy (from read_csv('{source}', header = true, all_varchar = true)) "
+                f"to '{target}' (format parquet)"
+            )
+            path.unlink()
+    return {table: len(rows) for table, rows in tables.items()}
+
+
+# --------------------------------------------------------------------------------------------
+# Command line
+# --------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    main_parser = argparse.ArgumentParser(
+        prog="generate.py",
+        description="Generate landing data: a believable demo, or a benchmark of any size.",
+        epilog="Run 'generate.py demo --help' or 'generate.py bulk --help' for the settings.",
+    )
+    modes = main_parser.add_subparsers(dest="mode", required=True, metavar="{demo,bulk}")
+
+    demo = modes.add_parser(
+        "demo",
+        help="the invented shop Tarnhollow Outdoor: 26 weeks, about 1,500 conversations, CSV",
+        description=(
+            "Write 26 weeks (2026-01-05 to 2026-07-05 UTC) of an invented shop as CSV, "
+            "<out>/<table>/<table>.csv. View it as of 2026-07-05T18:00:00Z. "
+            "The same seed gives the same bytes."
+        ),
+    )
+    demo.add_argument("--out", type=Path, default=Path("seeds/demo"), metavar="DIR",
+                      help="directory to write to (default: %(default)s)")  # fmt: skip
+    demo.add_argument("--seed", type=int, default=7, help="default: %(default)s")
+
+    bulk = modes.add_parser(
+        "bulk",
+        help="any number of messages, for benchmarks, Parquet or CSV",
+        description=(
+            f"Write a benchmark dataset that starts on {BULK_START}, about 10 messages a "
+            "conversation, in bounded memory. Each row belongs to the day of its own time: with "
+            "the same --messages, --days and --seed, --to-day 9 and then --slice day=10 "
+            "together hold the rows of --to-day 10."
+        ),
+    )
+    bulk.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty directory")
+    bulk.add_argument("--messages", type=int, required=True, metavar="N",
+                      help="about how many messages the whole dataset has")  # fmt: skip
+    bulk.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    bulk.add_argument("--days", type=int, default=365, metavar="N",
+                      help="length of the whole dataset (default: %(default)s)")  # fmt: skip
+    bulk.add_argument("--from-day", type=int, default=None, metavar="K",
+                      help="first day to write, from 0 (default: 0)")  # fmt: skip
+    bulk.add_argument("--to-day", type=int, default=None, metavar="K",
+                      help="last day to write (default: the last)")  # fmt: skip
+    bulk.add_argument("--slice", type=day_slice, default=None, metavar="day=K",
+                      help="write day K alone; short for --from-day K --to-day K")  # fmt: skip
+    bulk.add_argument("--format", choices=("parquet", "csv"), default="parquet",
+                      help="default: %(default)s")  # fmt: skip
+    bulk.add_argument("--files-per-table", type=int, default=None, metavar="K",
+                      help="default: one per five million messages")  # fmt: skip
+    bulk.add_argument("--dirty", type=float, default=0.0, metavar="SHARE",
+                      help="share of faulty and repeated rows to add to messages, events and "
+                           "feedback, 0 to 1 (default: %(default)s)")  # fmt: skip
+    bulk.add_argument("--memory-limit", default="1GB", metavar="SIZE",
+                      help="DuckDB's memory limit (default: %(default)s)")  # fmt: skip
+    return main_parser
+
+
+def day_slice(text: str) -> int:
+    """Return K of ``day=K``.
+
+    Raises:
+        argparse.ArgumentTypeError: the text has another form.
+    """
+    name, _, number = text.partition("=")
+    if name != "day" or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"expected day=K with K from 0, got {text!r}")
+    return int(number)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code (0 done, 1 failed, 2 wrong usage)."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.mode == "demo":
+            counts = generate_demo(options.out, options.seed)
+        else:
+            if options.slice is not None and (options.from_day, options.to_day) != (None, None):
+                raise GenerateError("--slice excludes --from-day and --to-day.")
+            first, last = options.slice, options.slice
+            if options.slice is None:
+                first = 0 if options.from_day is None else options.from_day
+                last = options.days - 1 if options.to_day is None else options.to_day
+            plan = BulkPlan(options.messages, options.seed, options.days, first, last,
+                            options.dirty)  # fmt: skip
+            counts = generate_bulk(options.out, plan, options.format, options.files_per_table,
+                                   options.memory_limit)  # fmt: skip
+    except GenerateError as error:
+        print(f"generate.py: {error}", file=sys.stderr)
+        return 1
+    width = max(len(table) for table in counts)
+    for table, number in counts.items():
+        print(f"{table:<{width}} {number:>12,}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -67,6 +67,36 @@ class Params:
     policies: list[Policy] = field(default_factory=lambda: list(DEFAULT_POLICIES))
 
 
+# The columns of the public interface, per table; the rows hold more.
+COLUMNS: dict[str, list[str]] = {
+    table: columns.split()
+    for table, columns in {
+        "fct_conversations": "conversation_id platform channel bot_id person_id opened_at "
+        "closed_at device_type language country entry_point campaign is_reportable direction",
+        "fct_episodes": "episode_id conversation_id person_id started_at ended_at topic "
+        "is_eligible is_involved answer_count sourced_answer_count handoff_initiated_at outcome "
+        "decided_at is_mature is_resolved is_contained is_deflected is_first_contact is_fcr "
+        "is_reopened is_out_of_hours bot_service_seconds bot_handle_seconds "
+        "agent_handle_seconds first_response_seconds attributed_revenue",
+        "fct_sessions": "session_id conversation_id person_id started_at ended_at is_chat_open "
+        "is_engaged is_bot_session turn_count conversation_seconds has_contact_action",
+        "fct_turns": "turn_id session_id episode_id started_at replied_at replied_by "
+        "response_seconds responsible needs_answer intent is_recognised is_fallback is_missed "
+        "is_rephrase",
+        "fct_handoffs": "episode_id requested_at initiated_at initiated_by reason accepted_at "
+        "wait_seconds is_continuous",
+        "fct_resolutions": "episode_id policy decided_at verdict",
+        "fct_leads": "person_id lead_at conversation_id status first_won_at won_amount",
+        "fct_lead_flows": "conversation_id flow_id started_at completed_at",
+        "fct_lead_fields": "conversation_id flow_id field asked_at answered_at is_valid",
+        "fct_meetings": "meeting_id person_id episode_id booked_at status",
+        "fct_attribution": "deal_id episode_id model credit revenue",
+        "fct_feedback": "feedback_id episode_id submitted_at kind score scale_max is_satisfied "
+        "attributed_to",
+        "fct_costs": "month category amount",
+    }.items()
+}
+
 # --------------------------------------------------------------------------- the as-of rule
 
 MILESTONES: dict[str, dict[str, list[str]]] = {

@@ -279,7 +279,7 @@ def cells_of(
 
 def _sum(members: list[Member], side: str) -> float:
     keys = {getattr(m, f"{side}_key") for m in members} - {None}
-    return sum(getattr(m, side) for m in members) + len(keys)
+    return float(sum(getattr(m, side) for m in members)) + len(keys)
 
 
 def aggregate(ctx: Context, spec: Kpi) -> list[Row]:

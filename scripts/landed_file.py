@@ -1,0 +1,481 @@
+"""One landed file as a relation DuckDB can insert from, or the sentence why it cannot be.
+
+DuckDB reads set by set; Python looks at single rows only to say where a refused file is wrong.
+"""
+
+from __future__ import annotations
+
+IMPORTS
+
+def quoted(text: str) -> str:
+    """SQL literal of a text."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def name_sql(identifier: str) -> str:
+    """SQL identifier, quoted."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+@contextmanager
+def opened(file: LandedFile) -> Iterator[io.BufferedIOBase]:
+    """Open the bytes of a file, gunzipped; damage is refused by name."""
+    try:
+        if file.is_gzip:
+            with gzip.open(file.path) as unpacked:
+                yield unpacked
+        else:
+            with file.path.open("rb") as plain:
+                yield plain
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise LandingError(
+            f"{file.name} is cut short or not gzip at all; export it again."
+        ) from None
+
+
+def text_encoding(file: LandedFile, declared: Declared) -> tuple[str, bool]:
+    """Encoding of a text file and whether it begins with a byte order mark, which wins."""
+    with opened(file) as stream:
+        start = stream.read(4)
+    for mark, encoding in BOMS:
+        if start.startswith(mark):
+            return encoding, True
+    return declared.encoding or "utf-8", False
+
+
+@contextmanager
+def plain_utf8(file: LandedFile, encoding: str | None, has_bom: bool) -> Iterator[Path]:
+    """Path of the file's content as plain UTF-8: the file itself or a temporary copy.
+
+    An encoding of None is a format that is no text.
+
+    Raises:
+        LandingError: the bytes are not of the encoding (by row), or the gzip is damaged.
+    """
+    is_plain = encoding == "utf-8" and not file.is_gzip
+    if encoding is None or (is_plain and not (has_bom and file.format == "jsonl")):
+        yield file.path
+        return
+    with tempfile.TemporaryDirectory(prefix="parley-load-") as folder:
+        path = Path(folder) / "plain"
+        with opened(file) as stream, path.open("wb") as copy:
+            if encoding == "utf-8":
+                stream.read(len(codecs.BOM_UTF8) if has_bom else 0)
+                shutil.copyfileobj(stream, copy, 1 << 20)
+            else:
+                rows = _RowCounter(file.format)
+                decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+                for text in _decoded(stream, decoder, rows, file, encoding):
+                    copy.write(text.encode("utf-8"))
+        yield path
+
+
+class _RowCounter:
+    """Counts the rows that end in a stream of text; a line end inside quotes ends none."""
+
+    def __init__(self, file_format: str) -> None:
+        self.lines = 0
+        self._is_csv = file_format == "csv"
+        self._in_quotes = False
+
+    def feed(self, text: str) -> None:
+        if not self._is_csv:
+            self.lines += text.count("\n")
+            return
+        for index, part in enumerate(text.split('"')):
+            if index:
+                self._in_quotes = not self._in_quotes
+            if not self._in_quotes:
+                self.lines += part.count("\n")
+
+    @property
+    def where(self) -> str:
+        """Place of the text that comes next."""
+        return row_text(self.lines if self._is_csv else self.lines + 1)
+
+
+def row_text(number: int) -> str:
+    return f"row {number}" if number > 0 else "the header row"
+
+
+def _decoded(
+    stream: io.BufferedIOBase,
+    decoder: codecs.IncrementalDecoder,
+    rows: _RowCounter,
+    file: LandedFile,
+    encoding: str,
+) -> Iterator[str]:
+    while True:
+        chunk = stream.read(1 << 20)
+        waiting = decoder.getstate()[0]
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            good = (waiting + chunk)[: error.start]
+            with suppress(UnicodeDecodeError):
+                rows.feed(good.decode(encoding))
+            raise LandingError(
+                f"{file.name}, {rows.where}: the bytes are not {encoding} as declared; declare "
+                "the encoding the file really has in landing.yml."
+            ) from None
+        rows.feed(text)
+        yield text
+        if not chunk:
+            return
+
+
+def not_utf8(name: str, row: int) -> LandingError:
+    return LandingError(
+        f"{name}, {row_text(row)}: the bytes are not UTF-8; declare the file's encoding in "
+        "landing.yml, such as encoding: gb18030 or encoding: cp1252."
+    )
+
+
+# ---------------------------------------------------------------------------- reading formats
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A file as a relation: SQL that yields `rn` (1-based row) and the expressions over it.
+
+    `values` holds an SQL expression of type text per contract column found, `extra` one of a
+    JSON object for unknown columns.
+    """
+
+    relation: str
+    values: Mapping[str, str]
+    extra: str
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+def _match(found: Sequence[str], table: Table, file: str) -> dict[str, int]:
+    """Position in `found` of each contract column: by exact name, else without case and spaces.
+
+    Raises:
+        LandingError: a required column is missing, or a column is there twice.
+    """
+    positions: dict[str, int] = {}
+    folded = [name.strip().casefold() for name in found]
+    for column in table.columns:
+        exact = [index for index, name in enumerate(found) if name == column.name]
+        same = exact or [index for index, name in enumerate(folded) if name == column.name]
+        if len(same) > 1:
+            raise LandingError(
+                f"{file}: the column {column.name} is there {len(same)} times; keep one."
+            )
+        if same:
+            positions[column.name] = same[0]
+    for name in table.required:
+        if name not in positions:
+            raise LandingError(
+                f"{file}: the required column {name} is missing; add it or correct its name in "
+                "the header."
+            )
+    return positions
+
+
+def _extra_object(pairs: Iterable[tuple[str, str]]) -> str:
+    """SQL of a JSON object as text, without nulls; NULL when nothing is left.
+
+    `pairs` are a column's name and SQL that yields its value as JSON text or NULL.
+    """
+    members = [
+        f"{quoted(json.dumps(name, ensure_ascii=False) + ':')} || {sql}" for name, sql in pairs
+    ]
+    if not members:
+        return "cast(null as varchar)"
+    return f"'{{' || nullif(concat_ws(',', {', '.join(members)}), '') || '}}'"
+
+
+def _emptied(sql: str, table: Table, column: str) -> str:
+    """SQL of a text with the empty string read as null, where the contract says so."""
+    keeps = any(known.name == column and known.keeps_empty_text for known in table.columns)
+    return sql if keeps else f"nullif({sql}, '')"
+
+
+def _missing(table: Table, found: Iterable[str]) -> tuple[str, ...]:
+    known = set(found)
+    return tuple(column.name for column in table.columns if column.name not in known)
+
+
+def _header(path: Path, file: str, table: Table, declared: str | None) -> tuple[str, list[str]]:
+    """Delimiter and column names of a CSV file: of all delimiters the one that names most columns.
+
+    Raises:
+        LandingError: there is no header row, or it is not UTF-8.
+    """
+    known = {column.name for column in table.columns}
+    best: tuple[int, int, str, list[str]] | None = None
+    for delimiter in [declared] if declared else DELIMITERS.values():
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as stream:
+                names = next(csv.reader(stream, delimiter=delimiter, strict=True), None)
+        except UnicodeDecodeError:
+            if _surrogates_in_header(path, delimiter):
+                raise not_utf8(file, 0) from None
+            with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+                names = next(csv.reader(stream, delimiter=delimiter), None)
+        except csv.Error:
+            continue
+        if names is None:
+            raise LandingError(
+                f"{file} is empty; a CSV file begins with a header row, even without data."
+            )
+        if not names:
+            raise LandingError(f"{file} begins with an empty line; begin with the header row.")
+        score = sum(name.strip().casefold() in known for name in names)
+        if best is None or (score, len(names)) > best[:2]:
+            best = (score, len(names), delimiter, names)
+    if best is None:
+        raise LandingError(f"{file}: the header row is not readable as CSV; check its quotes.")
+    return best[2], best[3]
+
+
+def _surrogates_in_header(path: Path, delimiter: str) -> bool:
+    """Whether the undecodable bytes of a file are in its header row."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        try:
+            names = next(csv.reader(stream, delimiter=delimiter), [])
+        except csv.Error:
+            return True
+    return any(_is_escaped(name) for name in names)
+
+
+def _is_escaped(text: str) -> bool:
+    """Whether a text decoded with surrogateescape holds bytes that were not UTF-8."""
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def _read_csv(
+    con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table, declared: str | None
+) -> Reading:
+    delimiter, names = _header(path, file, table, declared)
+    positions = _match(names, table, file)
+    unknown = {
+        index: name.strip() or f"unnamed_{index + 1}"
+        for index, name in enumerate(names)
+        if index not in positions.values()
+    }
+    if len(set(unknown.values())) < len(unknown):
+        raise LandingError(f"{file}: two columns of the header have the same name; rename one.")
+    keeps = [
+        quoted(f"c{positions[column.name]}")
+        for column in table.columns
+        if column.keeps_empty_text and column.name in positions
+    ]
+    columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(names)))
+    relation = (
+        f"(select *, row_number() over () as rn from read_csv({quoted(glob.escape(str(path)))}, "
+        f"columns = {{{columns}}}, header = true, auto_detect = false, delim = "
+        f"{quoted(delimiter)}, quote = '\"', escape = '\"', strict_mode = true, "
+        f"null_padding = false, compression = 'none', hive_partitioning = false, "
+        f"force_not_null = [{', '.join(keeps)}], max_line_size = {LONGEST_ROW}, "
+        f"buffer_size = {BUFFER}))"
+    )
+    return Reading(
+        relation,
+        {name: f"c{index}" for name, index in positions.items()},
+        _extra_object((name, f"to_json(c{index})") for index, name in unknown.items()),
+        _missing(table, positions),
+        tuple(unknown.values()),
+        delimiter=delimiter,
+    )
+
+
+def _read_jsonl(
+    con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table, declared: str | None
+) -> Reading:
+    lines = (
+        f"read_ndjson_objects({quoted(glob.escape(str(path)))}, compression = 'none', "
+        "hive_partitioning = false)"
+    )
+    row = con.execute(
+        "select coalesce(bool_and(json_type(json) = 'OBJECT'), true), "
+        "coalesce(bool_and(len(json_keys(json)) = list_unique(json_keys(json))), true), "
+        "list_sort(list_distinct(flatten(list(distinct json_keys(json))))), count(*) "
+        f"from {lines}"
+    ).fetchone()
+    assert row is not None
+    all_objects, all_unique, keys, count = row
+    if not all_objects or not all_unique:
+        raise _explain_jsonl(path, file)
+    found: list[str] = keys or []
+    positions = _match(found, table, file) if count else {}
+    unknown = [key for index, key in enumerate(found) if index not in positions.values()]
+    pointers = {name: _pointer(found[index]) for name, index in positions.items()}
+    known = ", ".join(quoted(found[index]) for index in positions.values())
+    extra = "cast(null as varchar)"
+    if unknown:
+        pointer = "'/' || replace(replace(key, '~', '~0'), '/', '~1')"
+        extra = (
+            "'{' || nullif(array_to_string(list_transform(list_filter(json_keys(json), "
+            f"lambda key: key not in ({known}) and json_type(json, {pointer}) <> 'NULL'), "
+            f"lambda key: to_json(key) || ':' || json_extract(json, {pointer})), ','), '') || '}}'"
+        )
+    relation = (
+        f"(select json, row_number() over () as rn, "
+        f"json_extract_string(json, [{', '.join(map(quoted, pointers.values()))}]) as v "
+        f"from {lines})"
+    )
+    return Reading(
+        relation,
+        {
+            name: _emptied(f"v[{index}]", table, name)
+            for index, name in enumerate(pointers, start=1)
+        },
+        extra,
+        _missing(table, positions),
+        tuple(unknown),
+    )
+
+
+def _pointer(key: str) -> str:
+    """JSON pointer to a member of the top object."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")
+
+
+def _read_parquet(
+    con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table, declared: str | None
+) -> Reading:
+    rows = (
+        f"read_parquet({quoted(glob.escape(str(path)))}, file_row_number = true, "
+        "binary_as_string = true, hive_partitioning = false)"
+    )
+    described = con.execute(f"describe select * from {rows}").fetchall()
+    types = {row[0]: str(row[1]) for row in described if row[0] != "file_row_number"}
+    found = list(types)
+    positions = _match(found, table, file)
+    unknown = [name for index, name in enumerate(found) if index not in positions.values()]
+    texts = {name: _as_text(name, types[name]) for name in found}
+    return Reading(
+        f"(select *, file_row_number + 1 as rn from {rows})",
+        {name: _emptied(texts[found[index]], table, name) for name, index in positions.items()},
+        _extra_object((name, f"to_json({texts[name]})") for name in unknown),
+        _missing(table, positions),
+        tuple(unknown),
+    )
+
+
+READERS = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}
+
+
+def _as_text(column: str, type_name: str) -> str:
+    """SQL of a typed column as exact text: ISO 8601 instants, JSON for nested values."""
+    name = name_sql(column)
+    if type_name == "TIMESTAMP WITH TIME ZONE":
+        return f"replace(cast({name} at time zone 'UTC' as varchar), ' ', 'T') || 'Z'"
+    if type_name.startswith("TIMESTAMP"):
+        return f"replace(cast({name} as varchar), ' ', 'T')"
+    if type_name.endswith("]") or type_name.startswith(("STRUCT", "MAP", "UNION")):
+        return f"cast(to_json({name}) as varchar)"
+    if type_name == "BLOB":
+        return f"decode({name})"
+    return f"cast({name} as varchar)"
+
+
+# ------------------------------------------------------------------------- explaining refusals
+
+
+def _explain_csv(path: Path, file: str, delimiter: str, width: int) -> LandingError:
+    """Find the row the strict reader stumbled over; the slow way, once per refusal."""
+    limit = csv.field_size_limit(LONGEST_ROW)
+    row = -1
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            for fields in csv.reader(stream, delimiter=delimiter, strict=True):
+                if not fields and width > 1:
+                    continue
+                row += 1
+                if any(map(_is_escaped, fields)):
+                    return not_utf8(file, row)
+                if len(fields) != width and fields:
+                    return LandingError(
+                        f"{file}, {row_text(row)}: {count_text(len(fields), 'value')} where the header "
+                        f"names {count_text(width, 'column')}; export it again with every value in "
+                        "its column."
+                    )
+                if sum(map(len, fields)) > LONGEST_ROW // 4:
+                    return _too_long(file, row)
+    except csv.Error as error:
+        if "field larger" in str(error):
+            return _too_long(file, row + 1)
+        return LandingError(
+            f"{file}, {row_text(row + 1)}: a quoted value is not closed or goes on after its quote; "
+            "double the quotes inside values."
+        )
+    finally:
+        csv.field_size_limit(limit)
+    return LandingError(
+        f"{file} mixes line ends (LF, CRLF, CR) or quotes in a way CSV does not allow; save it "
+        "with one kind of line end."
+    )
+
+
+def _too_long(file: str, row: int) -> LandingError:
+    return LandingError(
+        f"{file}, {row_text(row)}: the row is longer than {LONGEST_ROW // 1_000_000} MB; leave the "
+        "value out or split it."
+    )
+
+
+def _explain_jsonl(path: Path, file: str) -> LandingError:
+    """Find the line that is not one JSON object; the slow way, once per refusal."""
+    row = 0
+    with path.open("rb") as stream:
+        for line in stream:
+            if not line.strip():
+                continue
+            row += 1
+            if len(line) > LONGEST_ROW:
+                return _too_long(file, row)
+            try:
+                pairs = json.loads(line.decode("utf-8"), object_pairs_hook=_Pairs)
+                json.dumps(pairs, ensure_ascii=False).encode("utf-8")  # no half emoji
+            except UnicodeDecodeError:
+                return not_utf8(file, row)
+            except (ValueError, RecursionError):
+                pairs = None
+            if not isinstance(pairs, _Pairs):
+                return LandingError(
+                    f"{file}, row {row}: the line is not one complete JSON object; write one "
+                    "object per line."
+                )
+            if len({name for name, _ in pairs}) < len(pairs):
+                return LandingError(
+                    f"{file}, row {row}: a key is there twice in one object; keep one."
+                )
+    return LandingError(f"{file} is not readable as JSON lines; write one object per line.")
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """Members of a JSON object as written, repeated keys included."""
+
+
+def _explain_parquet(error: duckdb.Error, file: str) -> LandingError:
+    if "UTF8" in str(error) or "decode" in str(error):
+        return LandingError(f"{file} holds text that is not UTF-8; write its columns as strings.")
+    return LandingError(f"{file} is not a complete Parquet file; export it again.")
+
+
+def explain(
+    error: duckdb.Error, path: Path, file: LandedFile, table: Table, declared: Declared
+) -> LandingError:
+    """Sentence for what the database said about a file; never quotes its text (it has values)."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return LandingError(f"{file.name}: memory ran out; raise PARLEY_MEMORY_LIMIT.")
+    if "No space left" in str(error):
+        return LandingError(f"{file.name}: the disk is full; make room and load again.")
+    if isinstance(error, (duckdb.InvalidInputException, duckdb.ConversionException)):
+        if file.format == "csv":
+            delimiter, names = _header(path, file.name, table, declared.delimiter)
+            return _explain_csv(path, file.name, delimiter, len(names))
+        if file.format == "jsonl":
+            return _explain_jsonl(path, file.name)
+    if file.format == "parquet":
+        return _explain_parquet(error, file.name)
+    return LandingError(
+        f"{file.name} was not loaded: the database refused it ({type(error).__name__})."
+    )
