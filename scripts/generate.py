@@ -68,9 +68,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
             "feedback_id conversation_id message_id submitted_at kind score scale_max category "
             "comment"
         ),
-        "answers": (
-            "answer_id conversation_id flow_id field asked_at answered_at value is_valid"
-        ),
+        "answers": ("answer_id conversation_id flow_id field asked_at answered_at value is_valid"),
         "contacts": "contact_id created_at name email phone country language merged_into",
         "leads": (
             "lead_id contact_id conversation_id created_at source qualified_at disqualified_at"
@@ -90,9 +88,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
             "intent topic tier is_repetitive needs_answer is_fallback baseline_handle_minutes"
         ),
         "flows": "flow_id name purpose required_fields",
-        "business_hours": (
-            "schedule_id time_zone weekday opens_at closes_at valid_from valid_to"
-        ),
+        "business_hours": ("schedule_id time_zone weekday opens_at closes_at valid_from valid_to"),
         "holidays": "schedule_id holiday",
         "costs": "month category amount currency",
         "baseline": "metric value currency period_start period_end",
@@ -156,6 +152,7 @@ OFFICE: Final = ZoneInfo("Europe/Berlin")
 BULK_START: Final = date(2025, 1, 1)
 
 LANGUAGES: Final = ("en", "de", "zh")
+LANGUAGE_SHARES: Final = {"en": 0.47, "de": 0.32, "zh": 0.21}
 
 HOLIDAYS: Final = (
     date(2025, 1, 1), date(2025, 4, 18), date(2025, 4, 21), date(2025, 5, 1), date(2025, 5, 29),
@@ -212,7 +209,8 @@ TEXTS: Final[dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]]] = {
                ("Order {order} is on its way, about {days} days left.",)),
         "de": (("Wo ist meine Bestellung {order}?", "Ist {order} schon unterwegs?"),
                ("Bestellung {order} ist unterwegs, noch etwa {days} Tage.",)),
-        "zh": (("我的订单{order}到哪了?", "{order}发货了吗?"), ("订单{order}已发出, 约{days}天送达。",)),
+        "zh": (("我的订单{order}到哪了?", "{order}发货了吗?"),
+               ("订单{order}已发出, 约{days}天送达。",)),
     },
     "shipping_time": {
         "en": (("How long is delivery?", "Delivery time for a {product}?"),
@@ -564,8 +562,15 @@ def reference_rows(first: date, last: date) -> dict[str, list[Row]]:
         "intents": [(name, *values) for name, values in INTENTS.items()],
         "flows": [(name, *values) for name, values in FLOWS.items()],
         "business_hours": [
-            ("default", OFFICE.key, day, f"{opens:02d}:00", f"{closes:02d}:00", "2024-01-01", None)
-            for day, (opens, closes) in OFFICE_HOURS.items()
+            *(
+                ("default", OFFICE.key, day, "08:00", "16:00", date(2020, 1, 1), date(2023, 12, 31))
+                for day in range(1, 6)
+            ),
+            *(
+                ("default", OFFICE.key, day, f"{opens:02d}:00", f"{closes:02d}:00",
+                 date(2024, 1, 1), None)
+                for day, (opens, closes) in OFFICE_HOURS.items()
+            ),
         ],
         "holidays": [("default", day) for day in HOLIDAYS],
         "baseline": [
@@ -765,13 +770,16 @@ class Demo:
     # -- small helpers ------------------------------------------------------------------------
 
     def chance(self, probability: float) -> bool:
+        """Return true with the given probability."""
         return self.rng.random() < probability
 
     def pick(self, weighted: Sequence[tuple[str, float]]) -> str:
+        """Return one name, drawn by weight."""
         names = [name for name, _ in weighted]
         return self.rng.choices(names, [weight for _, weight in weighted])[0]
 
     def seconds(self, low: float, high: float) -> timedelta:
+        """Return a duration of whole seconds between the two bounds."""
         return timedelta(seconds=round(self.rng.uniform(low, high)))
 
     def add(self, table: str, prefix: str, values: Row) -> Row:
@@ -782,9 +790,11 @@ class Demo:
         return row
 
     def say(self, key: str, language: str) -> str:
+        """Return a saying in the language, filled in."""
         return self.fill(self.rng.choice(PHRASES[key][language]))
 
     def fill(self, text: str) -> str:
+        """Return the text with its placeholders filled in."""
         return text.format(
             order=f"TH-{self.rng.randrange(10000, 99999)}",
             product=self.rng.choice(PRODUCTS),
@@ -813,12 +823,13 @@ class Demo:
             "country": person.country,
             "language": person.language,
             "merged_into": None,
-            "_zone": zone_of(person.language, at, number),
+            "_zone": zone_of(person.language, number),
         })  # fmt: skip
         person.contact_id = str(row["contact_id"])
         return person.contact_id
 
     def new_visitor(self, person: Person) -> None:
+        """Give a person an anonymous browser id."""
         number = self.counts["visitors"] = self.counts.get("visitors", 0) + 1
         person.visitor_id = f"v-{number:05d}"
 
@@ -846,6 +857,7 @@ class Demo:
     # -- messages and events ------------------------------------------------------------------
 
     def message(self, chat: Chat, sender: str, text: str, **values: object) -> Row:
+        """Add a message at the chat's present and return it."""
         row = self.add("messages", "m-", {
             "conversation_id": chat.row["conversation_id"],
             "sent_at": chat.now,
@@ -859,6 +871,7 @@ class Demo:
         return row
 
     def event(self, chat: Chat, kind: str, actor: str | None = None, **values: object) -> Row:
+        """Add an event at the chat's present and return it."""
         return self.add("events", "e-", {
             "conversation_id": chat.row["conversation_id"],
             "occurred_at": chat.now,
@@ -992,7 +1005,7 @@ class Demo:
             "kind": kind,
             "score": score,
             "scale_max": scale,
-            "category": ("helpful" if happy else self.rng.choice(bad)) if kind == "thumbs" else None,
+            "category": None if kind != "thumbs" else "helpful" if happy else self.rng.choice(bad),
             "comment": self.rng.choice(COMMENTS[happy]) if self.chance(0.2) else None,
             "_zone": chat.zone,
         })  # fmt: skip
@@ -1020,6 +1033,7 @@ class Demo:
     # -- handoff ------------------------------------------------------------------------------
 
     def office_open(self, at: datetime) -> bool:
+        """Return whether the office is open at that instant."""
         local = at.astimezone(OFFICE)
         opens, closes = OFFICE_HOURS.get(local.isoweekday(), (0, 0))
         return opens <= local.hour < closes and local.date() not in HOLIDAYS
@@ -1218,6 +1232,7 @@ class Demo:
         return quality
 
     def choose_plan(self, quality: float) -> str:
+        """Return what happens to an episode: one of `PLANS`."""
         return self.pick(
             [(plan, weight * quality if worse else weight) for plan, weight, worse in PLANS]
         )
@@ -1335,6 +1350,7 @@ class Demo:
             self.write(chat, self.say("contact_more", chat.language), None)
 
     def close(self, chat: Chat, actor: str) -> None:
+        """Close the conversation some minutes after its last message."""
         chat.now += self.seconds(240, 1500)
         self.event(chat, "closed", actor, actor_id=chat.agent if actor == "agent" else None)
         chat.row["closed_at"] = chat.now
@@ -1368,7 +1384,7 @@ class Demo:
             campaign = "kestrel-launch" if launch else rng.choice(("spring-sale", "cart-reminder"))
         elif self.chance(0.06):
             campaign = "newsletter"
-        zone = zone_of(language, at, number)
+        zone = zone_of(language, number)
         row = self.add("conversations", "cv-", {
             "platform": "wechat_bridge" if channel == "wechat" else "helmdesk",
             "channel": channel,
@@ -1394,10 +1410,13 @@ class Demo:
                     outbound)  # fmt: skip
 
     def language_at(self, at: datetime) -> str:
+        """Return the language somebody who writes at that hour is likely to speak."""
         hour = at.astimezone(OFFICE).hour
-        shares = {"en": 0.47, "de": 0.32, "zh": 0.21}
         return self.pick(
-            [(name, share * (0.05 + HOUR_WEIGHTS[name][hour])) for name, share in shares.items()]
+            [
+                (name, share * (0.05 + HOUR_WEIGHTS[name][hour]))
+                for name, share in LANGUAGE_SHARES.items()
+            ]
         )
 
     def conversation(self, at: datetime, forced: Person | None, channel: str | None) -> None:
@@ -1417,18 +1436,18 @@ class Demo:
                     self.reply(chat, self.say("greeting", chat.language), "greeting")
                 return
         chat.quality = self.quality_at(at, intent, chat.bot)
-        if chat.bot and at >= EXPERIMENT_START and chat.channel in ("web", "app"):
-            if not chat.outbound:
-                number = self.counts.get("experiment_assignments", 0)
-                variant = ("control", "guided_menu", "short_answers")[number * 5 // 2 % 3]
-                self.add("experiment_assignments", "x-", {
-                    "experiment_id": EXPERIMENT,
-                    "variant": variant,
-                    "conversation_id": chat.row["conversation_id"],
-                    "assigned_at": at,
-                    "_zone": chat.zone,
-                })  # fmt: skip
-                chat.quality *= {"guided_menu": 0.4}.get(variant, 1.25)
+        at_entry = chat.channel in ("web", "app") and not chat.outbound
+        if chat.bot and at_entry and at >= EXPERIMENT_START:
+            number = self.counts.get("experiment_assignments", 0)
+            variant = ("control", "guided_menu", "short_answers")[number * 5 // 2 % 3]
+            self.add("experiment_assignments", "x-", {
+                "experiment_id": EXPERIMENT,
+                "variant": variant,
+                "conversation_id": chat.row["conversation_id"],
+                "assigned_at": at,
+                "_zone": chat.zone,
+            })  # fmt: skip
+            chat.quality *= {"guided_menu": 0.4}.get(variant, 1.25)
         if chat.outbound:
             self.reply(chat, self.say("campaign", chat.language), None)
             if self.chance(0.55):
@@ -1471,10 +1490,10 @@ class Demo:
         episode = Episode(chat.person, str(row["conversation_id"]), chat.channel,
                           INTENTS[intent][0], intent, started, chat.now, plan, counted)  # fmt: skip
         self.episodes.append(episode)
-        if chat.person.contact_id and plan != "agent" and chat.channel != "email":
-            if self.chance(0.02 if plan == "resolved" else 0.12):
-                other = "email" if chat.language != "zh" else "app"
-                self.schedule(chat.now + self.seconds(1800, 60000), chat.person, other)
+        may_switch = chat.person.contact_id and plan != "agent" and chat.channel != "email"
+        if may_switch and self.chance(0.02 if plan == "resolved" else 0.12):
+            other = "email" if chat.language != "zh" else "app"
+            self.schedule(chat.now + self.seconds(1800, 60000), chat.person, other)
         if plan.startswith("handoff") and self.chance(0.35):
             self.ticket(episode, chat.now + self.seconds(60, 900), episode.topic, True)
 
@@ -1494,11 +1513,12 @@ class Demo:
             "created_at": at,
             "bot_assigned_at": assigned if by_bot else None,
             "closed_at": assigned + self.seconds(900, 260000) if self.chance(0.85) else None,
-            "_zone": zone_of(episode.person.language, at, number),
+            "_zone": zone_of(episode.person.language, number),
         })  # fmt: skip
 
     def deal(self, person: Person, created: datetime, closed: datetime | None, won: bool | None,
              amount: float, currency: str | None = None) -> None:  # fmt: skip
+        """Add a deal; `amount` is in dollars or euros, and about its worth in yuan."""
         number = self.counts.get("deals", 0) + 1
         currency = currency or CURRENCIES.get(person.country, "USD")
         amount = round(amount * (7.2 if currency == "CNY" else 1), 2)
@@ -1510,7 +1530,7 @@ class Demo:
             "amount": amount,
             "margin": round(amount * self.rng.uniform(0.18, 0.42), 2) if self.chance(0.9) else None,
             "currency": currency,
-            "_zone": zone_of(person.language, created, number),
+            "_zone": zone_of(person.language, number),
         })  # fmt: skip
 
     def draw_crm(self) -> None:
@@ -1538,7 +1558,10 @@ class Demo:
                 won = self.chance(0.9 if fast else 0.55)
                 open_ = not fast and self.chance(0.3)
                 amount = rng.uniform(35, 420) * (5 if episode.topic == "wholesale" else 1)
-                self.deal(person, created, None if open_ else closed, None if open_ else won, amount)
+                if open_:
+                    self.deal(person, created, None, None, amount)
+                else:
+                    self.deal(person, created, closed, won, amount)
             if self.chance(0.045):
                 topic = rng.choice((episode.topic, episode.topic, "invoices", None))
                 wait_seconds = rng.choice(((1800, 80000), (90000, 590000)))
@@ -1621,13 +1644,16 @@ class Demo:
     # -- the whole half-year ------------------------------------------------------------------
 
     def schedule(self, at: datetime, person: Person | None, channel: str | None) -> None:
+        """Queue a conversation; without a person, somebody is chosen when it opens."""
         self.waves += 1
         heapq.heappush(self.queue, (at, self.waves, person, channel))
 
     def plan_traffic(self) -> None:
         """Schedule the openings of all conversations, by week, weekday and hour."""
-        overall = [sum(HOUR_WEIGHTS[name][hour] * share for name, share in
-                       (("en", 0.47), ("de", 0.32), ("zh", 0.21))) for hour in range(24)]  # fmt: skip
+        overall = [
+            sum(HOUR_WEIGHTS[name][hour] * share for name, share in LANGUAGE_SHARES.items())
+            for hour in range(24)
+        ]
         for week in range(DEMO_WEEKS):
             size = 40.0 + 0.95 * week
             size *= {INCIDENT_WEEK: 1.45, LAUNCH_WEEK: 2.1}.get(week, 1.0)
@@ -1670,9 +1696,9 @@ class Demo:
             self.new_contact(person, DEMO_START - timedelta(days=20 + number))
         self.plan_traffic()
         while self.queue:
-            at, _, person, channel = heapq.heappop(self.queue)
+            at, _, somebody, channel = heapq.heappop(self.queue)
             if before_as_of(at):
-                self.conversation(at, person, channel)
+                self.conversation(at, somebody, channel)
         self.draw_crm()
         self.merge_contacts()
         self.cut()
@@ -1685,8 +1711,8 @@ def before_as_of(value: object) -> bool:
     return value <= DEMO_AS_OF
 
 
-def zone_of(language: str, at: datetime, number: int) -> timezone:
-    """Return the offset a source writes its instants in: mostly UTC, else the office's or China's."""
+def zone_of(language: str, number: int) -> timezone:
+    """Return the offset of a source's instants: mostly UTC, else the office's or China's."""
     if language == "zh" and number % 2:
         return timezone(timedelta(hours=8))
     if language == "de" and number % 3 == 0:
@@ -1785,7 +1811,9 @@ def generate_demo(out: Path, seed: int) -> dict[str, int]:
     for table, names in written.items():
         for path in sorted((out / table).glob("*")):
             if path.name not in names and path.suffix in (".csv", ".jsonl", ".parquet", ".gz"):
-                raise GenerateError(f"{path} is not part of the demo; move it or choose another --out.")
+                raise GenerateError(
+                    f"{path} is not part of the demo; move it or choose another --out."
+                )
     with progress_bar() as bar:
         task = bar.add_task("demo", total=2)
         demo = Demo(seed)
@@ -1800,9 +1828,9 @@ def generate_demo(out: Path, seed: int) -> dict[str, int]:
                     files = {f"{table}.csv": prompt, "messages_late.csv": late}
                 counts[table] = 0
                 for name, part in files.items():
-                    part = soil(demo.rng, table, part) if name == f"{table}.csv" else part
-                    write_csv(out / table / name, COLUMNS[table], part)
-                    counts[table] += len(part)
+                    final = soil(demo.rng, table, part) if name == f"{table}.csv" else part
+                    write_csv(out / table / name, COLUMNS[table], final)
+                    counts[table] += len(final)
         except OSError as error:
             raise GenerateError(f"Cannot write to {out}: {error.strerror}.") from error
         bar.advance(task)
@@ -1943,9 +1971,7 @@ def macros(plan: BulkPlan) -> list[str]:
     answers: dict[str, list[str]] = {}
     for language in LANGUAGES:
         tidy = {"order": "TH-48213", "product": "Kestrel 2", "days": 5}
-        questions[language] = [
-            TEXTS[name][language][0][0].format(**tidy) for name in BULK_INTENTS
-        ]
+        questions[language] = [TEXTS[name][language][0][0].format(**tidy) for name in BULK_INTENTS]
         answers[language] = [TEXTS[name][language][1][0].format(**tidy) for name in BULK_INTENTS]
 
     def by_language(texts: Mapping[str, Sequence[str]]) -> str:
@@ -2028,14 +2054,14 @@ def episodes_sql(conversations: str, plan: BulkPlan) -> str:
     """Return SQL for the episodes of conversations, with everything their rows are drawn from."""
     lengths = sql_list((1, 2, 2, 3, 3, 4, 4, 5, 6, 8))
     intents = sql_list(spread(TOPIC_WEIGHTS))
-    draws = """
+    draws = f"""
         select
             *, i * 4 + e as x,
             opened + 5 + r(i * 4 + e, 10, 60)
                 + case when e > 0 then e * 259200 + r(i * 4 + e, 11, 129600) else 0 end as started,
             r(i * 4 + e, 12, 1000) as luck,
             e = 0 and r(i * 4 + e, 22, 1000) < 60 and bot is not null as is_lead
-        from (select *, unnest(range(episode_count)) as e from (""" + conversations + "))"
+        from (select *, unnest(range(episode_count)) as e from ({conversations}))"""
     plans = f"""
         select
             *, 620 + 60 * day // {plan.days}
@@ -2216,7 +2242,8 @@ def events_sql(episodes: str) -> str:
             "'contact'", "null", "null", "null"),
         "flow_started": ("is_lead", "started + 1", "'bot'", "null", "'trip_planner'", "null"),
         "step_reached": (
-            "is_lead", f"{turn_at('2')} + pace // 2", "'bot'", "null", "'trip_planner'", "'budget'"),
+            "is_lead", f"{turn_at('2')} + pace // 2",
+            "'bot'", "null", "'trip_planner'", "'budget'"),
         "flow_completed": (
             "is_lead_done", turn_at("3"), "'bot'", "null", "'trip_planner'", "null"),
         "survey_sent": ("is_surveyed", "ended + 2", "'automation'", "null", "null", "null"),
@@ -2339,7 +2366,8 @@ def bulk_sql(table: str, days: Sequence[tuple[int, int, int]], plan: BulkPlan) -
         "events": lambda: events_sql(episodes),
         "feedback": lambda: feedback_sql(episodes),
         "answers": lambda: answers_sql(episodes),
-        "conversations": lambda: f"""
+        "conversations": lambda: (
+            f"""
             select
                 'k' || i as conversation_id,
                 case when channel = 'wechat' then 'wechat_bridge' else 'helmdesk' end as platform,
@@ -2358,8 +2386,10 @@ def bulk_sql(table: str, days: Sequence[tuple[int, int, int]], plan: BulkPlan) -
                     when 'de' then ['DE', 'DE', 'AT', 'CH'][1 + r(person, 64, 4)]
                     else 'CN' end as country,
                 r(i, 65, 1000) < 10 as is_test, r(i, 66, 1000) < 12 as is_spam, opened as own_
-            from ({chats})""",
-        "contacts": lambda: f"""
+            from ({chats})"""
+        ),
+        "contacts": lambda: (
+            f"""
             select
                 'c' || person as contact_id, instant(opened + 60) as created_at,
                 'Guest ' || person as name, 'guest' || person || '@example.com' as email,
@@ -2371,18 +2401,24 @@ def bulk_sql(table: str, days: Sequence[tuple[int, int, int]], plan: BulkPlan) -
                     when person % 50000 = 111 then 'c' || (person + 1)
                     when person % 50000 = 112 then 'c' || (person - 1) end as merged_into,
                 opened + 60 as own_
-            from ({chats}) where i % 3 = 0 and contact_id is not null""",
-        "leads": lambda: f"""
+            from ({chats}) where i % 3 = 0 and contact_id is not null"""
+        ),
+        "leads": lambda: (
+            f"""
             select
                 'l' || x as lead_id, contact_id, 'k' || i as conversation_id,
-                instant({turn_at("3")} + 30) as created_at, 'chat' as source,
-                instant(case when r(x, 94, 10) < 5
-                    then same_day({turn_at("3")} + 3600, {turn_at("3")} + 30) end) as qualified_at,
-                instant(case when r(x, 94, 10) in (5, 6)
-                    then same_day({turn_at("3")} + 3600, {turn_at("3")} + 30) end) as disqualified_at,
-                {turn_at("3")} + 30 as own_
-            from ({episodes}) where is_lead_done and r(x, 95, 10) < 8""",
-        "meetings": lambda: f"""
+                instant(created) as created_at, 'chat' as source,
+                instant(case when r(x, 94, 10) < 5 then judged end) as qualified_at,
+                instant(case when r(x, 94, 10) in (5, 6) then judged end) as disqualified_at,
+                created as own_
+            from (
+                select
+                    *, {turn_at("3")} + 30 as created, same_day(created + 3600, created) as judged
+                from ({episodes}) where is_lead_done and r(x, 95, 10) < 8
+            )"""
+        ),
+        "meetings": lambda: (
+            f"""
             select
                 'g' || x as meeting_id, contact_id, 'k' || i as conversation_id,
                 instant(ended + 60) as booked_at,
@@ -2390,8 +2426,10 @@ def bulk_sql(table: str, days: Sequence[tuple[int, int, int]], plan: BulkPlan) -
                 ['held', 'held', 'held', 'cancelled', 'no_show', 'booked'][1 + r(x, 97, 6)]
                     as status,
                 ended + 60 as own_
-            from ({episodes}) where plan <= 5 and e = 0 and r(x, 98, 1000) < 25""",
-        "deals": lambda: f"""
+            from ({episodes}) where plan <= 5 and e = 0 and r(x, 98, 1000) < 25"""
+        ),
+        "deals": lambda: (
+            f"""
             select
                 'd' || i as deal_id, contact_id, instant(happens) as created_at,
                 instant(closed) as closed_at,
@@ -2406,8 +2444,10 @@ def bulk_sql(table: str, days: Sequence[tuple[int, int, int]], plan: BulkPlan) -
                     same_day(happens + r(i, 55, 20000), happens) as closed
                 from ({chats})
                 where contact_id is not null and r(i, 50, 1000) < 80
-            )""",
-        "tickets": lambda: f"""
+            )"""
+        ),
+        "tickets": lambda: (
+            f"""
             select
                 't' || x as ticket_id, contact_id, 'k' || i as conversation_id, channel,
                 {topics}[1 + intent_no] as topic, null::varchar as url,
@@ -2416,12 +2456,15 @@ def bulk_sql(table: str, days: Sequence[tuple[int, int, int]], plan: BulkPlan) -
                     then instant(same_day(handed_at + 65, handed_at + 60)) end as bot_assigned_at,
                 instant(same_day(handed_at + 65 + r(x, 100, 40000), handed_at + 60)) as closed_at,
                 handed_at + 60 as own_
-            from ({episodes}) where plan between 1 and 5 and r(x, 101, 100) < 25""",
-        "experiment_assignments": lambda: f"""
+            from ({episodes}) where plan between 1 and 5 and r(x, 101, 100) < 25"""
+        ),
+        "experiment_assignments": lambda: (
+            f"""
             select
                 'x' || i as assignment_id, '{EXPERIMENT}' as experiment_id, variant,
                 'k' || i as conversation_id, instant(opened) as assigned_at, opened as own_
-            from ({chats}) where variant is not null""",
+            from ({chats}) where variant is not null"""
+        ),
     }
     return queries[table]()
 
@@ -2453,7 +2496,7 @@ def with_faults(table: str, rows: str, dirty: float) -> str:
 
 
 def bulk_parts(table: str, plan: BulkPlan, files: int) -> Iterator[list[tuple[int, int, int]]]:
-    """Yield, per output file, the (day, first, end) conversation ranges that may have rows in it."""
+    """Yield, per output file, the (day, first, end) conversations that may have rows in it."""
     bounds = day_bounds(plan)
     first_day = max(0, plan.from_day - LOOK_BACK_DAYS[table])
     low, high = bounds[first_day], bounds[plan.to_day + 1]
@@ -2524,11 +2567,12 @@ def generate_bulk(
     options = "format parquet, compression snappy"
     if file_format == "csv":
         options = "format csv, header, timestampformat '%Y-%m-%dT%H:%M:%SZ'"
-    connection = duckdb.connect(config={"memory_limit": memory_limit})
+    connection = duckdb.connect()
     spill = tempfile.mkdtemp(prefix="parley-generate-")
     low = f"epoch('{BULK_START}'::timestamp)::bigint + {plan.from_day} * 86400"
     high = f"epoch('{BULK_START}'::timestamp)::bigint + {plan.to_day + 1} * 86400"
     try:
+        connection.execute("set memory_limit = ?", [memory_limit])
         connection.execute("set temp_directory = ?", [spill])
         for statement in macros(plan):
             connection.execute(statement)

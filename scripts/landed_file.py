@@ -5,7 +5,42 @@ DuckDB reads set by set; Python looks at single rows only to say where a refused
 
 from __future__ import annotations
 
-IMPORTS
+import codecs
+import csv
+import glob
+import gzip
+import io
+import json
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from contract import Table
+from landing import DELIMITERS, Declared, LandedFile, LandingError
+from load_report import count_text
+
+# Longest row in bytes, and the reader's buffer: large rows (a bot's slots as JSON) must fit, the
+# buffer bounds memory.
+LONGEST_ROW = 16_000_000
+BUFFER = 64_000_000
+
+BOMS = (  # the longer one first: the UTF-32 mark begins with the UTF-16 one
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# ----------------------------------------------------------------------------- text and bytes
+
 
 def quoted(text: str) -> str:
     """SQL literal of a text."""

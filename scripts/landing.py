@@ -5,7 +5,36 @@ Nothing is read here but `landing.yml` and the directory itself.
 
 from __future__ import annotations
 
-IMPORTS
+import codecs
+import difflib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from contract import Table
+
+# Delimiters a CSV file may use, in the order they are tried; names are for landing.yml.
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+FORMATS_TEXT = "a table's files end in .csv, .tsv, .jsonl, .ndjson (each also .gz) or .parquet"
+
+# Python calls these codecs text encodings; no export is written in them.
+CODECS_NOT_TEXT = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"}
+
 
 class LandingError(Exception):
     """Something landed cannot be loaded; the text is one sentence that says what to do."""
@@ -39,14 +68,16 @@ class LandingConfig:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
+    """End of a sentence about an unknown name: the known one it may have been meant for."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else "."
 
 
 def check_time_zone(value: Any, where: str) -> str:
+    """Return the IANA time zone named, or refuse; `where` says who named it."""
     try:
         return ZoneInfo(value).key
-    except Exception:  # ZoneInfo raises five kinds, OSError among them, for odd names
+    except (LookupError, ValueError, TypeError, AttributeError, OSError):
         raise LandingError(
             f"{where} declares a time_zone that is no IANA time zone; write one such as "
             "Europe/Berlin."

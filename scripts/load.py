@@ -10,25 +10,47 @@ of the data, because values may be personal.
 """
 
 from __future__ import annotations
-IMPORTS
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from contract import ROOT, ContractError, Table, read_contract
+from landed_file import (
+    READERS,
+    Reading,
+    explain,
+    name_sql,
+    plain_utf8,
+    quoted,
+    text_encoding,
+)
+from landing import (
+    Declared,
+    LandedFile,
+    LandingError,
+    LandingFiles,
+    Source,
+    read_landing_config,
+)
+from load_report import LoadReport, TableLoad, count_text, reporter_for
+from platform_database import identity, opened_database
+
+__all__ = ["LandingError", "LoadReport", "create_raw", "load_landing", "load_source", "main"]
+
 DEMO = ROOT / "seeds" / "demo"
 DEMO_LABEL = "demo"
-
-# Delimiters a CSV file may use, in the order they are tried; names are for landing.yml.
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-}
-FORMATS_TEXT = "a table's files end in .csv, .tsv, .jsonl, .ndjson (each also .gz) or .parquet"
-
-# Longest row in bytes, and the reader's buffer: large rows (a bot's slots as JSON) must fit, the
-# buffer bounds memory.
-LONGEST_ROW = 16_000_000
-BUFFER = 64_000_000
 
 # A file's size and times are trusted to mean "unchanged" once they are this old: within one tick
 # of the file system's clock a file may change twice.
@@ -36,15 +58,6 @@ SETTLED_NS = 2_000_000_000
 
 # Files DuckDB creates from this storage version on compress text in a third less time.
 STORAGE_VERSION = "v1.3.0"
-
-CODECS_NOT_TEXT = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"}
-BOMS = (  # the longer one first: the UTF-32 mark begins with the UTF-16 one
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 ORIGIN_COLUMNS = {
     "_extra": "varchar",
@@ -82,6 +95,40 @@ create table if not exists {raw}._files_seen (
     changed_ns bigint not null,
     sha256 varchar not null
 )"""
+
+
+class _NothingNew(Exception):
+    """Rolls back an append that would add no row."""
+
+
+@dataclass(frozen=True)
+class _Content:
+    """Identity of a file's bytes: their hash, and size and times (ns) while they were read."""
+
+    sha256: str
+    state: list[int]
+
+
+def _state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    con.begin()
+    try:
+        yield
+        con.commit()
+    except BaseException:
+        with suppress(duckdb.Error):  # a failed commit has rolled back already
+            con.rollback()
+        raise
 
 
 class _Loader:
@@ -256,7 +303,7 @@ class _Loader:
         with plain_utf8(file, encoding, has_bom) as path:
             try:
                 reading = READERS[file.format](self.con, path, file.name, table, declared.delimiter)
-                with _transaction(self.con):
+                with _serial(self.con, file.format != "parquet"), _transaction(self.con):
                     rows = self.append(reading, file.name, table, declared, encoding, content)
                     if _state(file.path) != content.state:
                         raise LandingError(
@@ -344,24 +391,102 @@ class _Loader:
     def _table_load(self, table: Table) -> TableLoad:
         return self.report.tables.setdefault(table.raw_name, TableLoad(table.raw_name))
 
+    # -- databases
+
+    def loaded_ids(self, table: Table, label: str) -> tuple[int, int, int]:
+        """Largest id, number and sum of the ids loaded from one source; zeros for none."""
+        row = self.con.execute(
+            "select coalesce(max(try_cast(id as bigint)), 0), count(*), "
+            "coalesce(sum(try_cast(id as bigint)), 0) "
+            f"from {self.raw}.{name_sql(table.raw_name)} where _file = $label",
+            {"label": label},
+        ).fetchone()
+        assert row is not None
+        return int(row[0]), int(row[1]), int(row[2])
+
+    def load_source(self, source: Source) -> TableLoad:
+        """Append the rows of a platform's own database whose id is new, in one transaction.
+
+        Raises:
+            LandingError: the database cannot be read, or has no table or column that is needed.
+        """
+        tables = [table for table in self.tables.values() if table.platform == source.platform]
+        wanted = [table for table in tables if source.table in (None, table.name)]
+        with (
+            opened_database(source.url) as database,
+            tempfile.TemporaryDirectory(prefix="parley-load-") as folder,
+        ):
+            table = next((table for table in wanted if database.has(table.name)), None)
+            if table is None:
+                raise LandingError(
+                    f"{identity(source.url)} has no table "
+                    f"{' or '.join(table.name for table in wanted) or source.table}; check the URL."
+                )
+            label = f"{identity(source.url)}#{table.name}"
+            last, count, total = self.loaded_ids(table, label)
+            is_tail = database.ids_until(table.name, last) == (count, total)
+            path = Path(folder) / "rows.csv"
+            database.export(table.name, path, after=last if is_tail else None)
+            return self._append_export(path, label, table, source.time_zone, count, is_tail)
+
+    def _append_export(
+        self,
+        path: Path,
+        label: str,
+        table: Table,
+        time_zone: str | None,
+        rows_before: int,
+        is_tail: bool,
+    ) -> TableLoad:
+        """Append exported rows; unless they are the tail, those whose id is loaded are left out."""
+        declared = Declared(time_zone, "utf-8", ",")
+        content = _Content(_sha256(path), _state(path))
+        file = LandedFile(path, label, "csv", is_gzip=False)
+        try:
+            reading = READERS["csv"](self.con, path, label, table, ",")
+            if not is_tail:
+                key = reading.values["id"]
+                reading = replace(
+                    reading,
+                    relation=f"(select * exclude (rn), row_number() over (order by cast({key} as "
+                    f"bigint)) as rn from {reading.relation} where {key} not in (select id from "
+                    f"{self.raw}.{name_sql(table.raw_name)} where _file = {quoted(label)}))",
+                )
+            with _transaction(self.con):
+                rows = self.append(reading, label, table, declared, "utf-8", content, rows_before)
+                if not rows:
+                    raise _NothingNew
+            self.book(reading, table, declared, "utf-8", content, rows)
+            return self._table_load(table)
+        except _NothingNew:
+            return self._table_load(table)
+        except duckdb.Error as error:
+            failure = explain(error, path, file, table, declared)
+        raise failure
+
     def finish(self) -> None:
         """Remember which files need no second look."""
         if not self._newly_seen:
             return
+        path, table, size, modified, changed, sha = map(list, zip(*self._newly_seen, strict=True))
         with _transaction(self.con):
             self.con.execute(
-                "create or replace temp table _newly_seen_files as "
-                f"from {self.raw}._files_seen limit 0"
-            )
-            self.con.executemany(
-                "insert into _newly_seen_files values (?, ?, ?, ?, ?, ?)", self._newly_seen
+                f"delete from {self.raw}._files_seen where (path, table_name) in "
+                "(select (unnest($path), unnest($table)))",
+                {"path": path, "table": table},
             )
             self.con.execute(
-                f"delete from {self.raw}._files_seen where (path, table_name) in "
-                "(select (path, table_name) from _newly_seen_files)"
+                f"insert into {self.raw}._files_seen select unnest($path), unnest($table), "
+                "unnest($size), unnest($modified), unnest($changed), unnest($sha)",
+                {
+                    "path": path,
+                    "table": table,
+                    "size": size,
+                    "modified": modified,
+                    "changed": changed,
+                    "sha": sha,
+                },
             )
-            self.con.execute(f"insert into {self.raw}._files_seen from _newly_seen_files")
-            self.con.execute("drop table _newly_seen_files")
         self._newly_seen = []
 
     def require_rows(self) -> None:
@@ -379,34 +504,33 @@ class _Loader:
         )
 
 
-@dataclass(frozen=True)
-class _Content:
-    """Identity of a file's bytes: their hash, and size and times (ns) while they were read."""
-
-    sha256: str
-    state: list[int]
-
-
-def _state(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 @contextmanager
-def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    con.begin()
+def _serial(con: duckdb.DuckDBPyConnection, is_serial: bool) -> Iterator[None]:
+    """Use one thread where rows are numbered as they are read.
+
+    Such a plan has one thread's work in it; with more, DuckDB inserts in small batches it has to
+    merge, which costs twice the processor time (measured on a million messages).
+    """
+    if not is_serial:
+        yield
+        return
+    row = con.execute("select current_setting('threads')").fetchone()
+    assert row is not None
+    con.execute("set threads = 1")
     try:
         yield
-        con.commit()
-    except BaseException:
-        with suppress(duckdb.Error):  # a failed commit has rolled back already
-            con.rollback()
-        raise
+    finally:
+        con.execute(f"set threads = {int(row[0])}")
+
+
+def create_raw(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the schema `raw` with all its tables, empty, where they are missing."""
+    _Loader(con, read_contract(), "", None)
+
+
+def holds_own_rows(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether files other than the demo's were loaded into the warehouse."""
+    return _Loader(con, read_contract(), "", None).holds_own
 
 
 def load_landing(
@@ -452,7 +576,7 @@ def load_landing(
                 if table.raw_name in loader.report.tables:
                     reporter.table(loader.report.tables[table.raw_name])
             for source in config.sources:
-                reporter.table(_load_source(loader, source))
+                reporter.table(loader.load_source(source))
     finally:
         loader.finish()
     loader.require_rows()
@@ -479,11 +603,142 @@ def load_source(
         LandingError: the database cannot be read, or lacks a required column.
     """
     started = time.monotonic()
-    loader = _Loader(con, read_contract(), _identity(source), now)
+    loader = _Loader(con, read_contract(), identity(source.url), now)
     loader.make_way()
     with reporter_for(progress, 0) as reporter:
-        reporter.table(_load_source(loader, source))
+        reporter.table(loader.load_source(source))
     loader.require_rows()
     loader.report.seconds = time.monotonic() - started
     return loader.report
 
+
+# ------------------------------------------------------------------------------- command line
+
+
+def default_warehouse(landing: str | None) -> Path:
+    """The warehouse file of a landing, by the rule of profiles.yml, unless PARLEY_WAREHOUSE is set.
+
+    `landing` is the text as given: the file's name is a hash of it, so that each landing has a
+    warehouse of its own.
+    """
+    if named := os.environ.get("PARLEY_WAREHOUSE"):
+        return Path(named)
+    if not landing:
+        return Path("warehouse/demo.duckdb")
+    digest = hashlib.md5(landing.encode("utf-8"), usedforsecurity=False).hexdigest()
+    return Path(f"warehouse/own_{digest[:8]}.duckdb")
+
+
+@contextmanager
+def opened_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a warehouse file for writing, creating it and its directory if need be.
+
+    Raises:
+        LandingError: another process has it open, or it is no file this DuckDB reads.
+    """
+    reason = ""
+    con = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        con = duckdb.connect(
+            str(path),
+            config={
+                "storage_compatibility_version": STORAGE_VERSION,
+                "memory_limit": os.environ.get("PARLEY_MEMORY_LIMIT") or "4GB",
+                "temp_directory": os.environ.get("PARLEY_SPILL") or "warehouse/spill",
+                # Merging row groups at the end would write everything a second time.
+                "max_vacuum_tasks": 0,
+            },
+        )
+    except duckdb.Error as error:
+        reason = "is not a DuckDB file this version can open; name another one"
+        if "lock" in str(error).lower():
+            reason = "is in use by another process; close that one and load again"
+    except OSError as error:
+        reason = f"cannot be created ({error.strerror}); name another place with --warehouse"
+    if con is None:
+        raise LandingError(f"The warehouse {path} {reason}.")
+    with con:
+        yield con
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="load.py",
+        description=(
+            "Load a directory of exports into the warehouse, as it arrived. What is loaded "
+            "already is skipped, so the command can be repeated at any time. Without a directory "
+            "the demo of this repository is loaded. See docs/load.md for what to put where."
+        ),
+    )
+    parser.add_argument(
+        "--landing",
+        metavar="DIR",
+        default=os.environ.get("PARLEY_LANDING") or None,
+        help="directory of exports, one folder per table (default: $PARLEY_LANDING, or the demo)",
+    )
+    parser.add_argument(
+        "--warehouse",
+        metavar="FILE",
+        default=None,
+        help="DuckDB file to load into (default: $PARLEY_WAREHOUSE, or one per landing directory "
+        "below warehouse/, the one dbt uses too)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="url",
+        metavar="URL",
+        default=None,
+        help="read a Rasa tracker store in place: sqlite:///tracker.db or "
+        "postgresql://user@host/database (password: PGPASSWORD or ~/.pgpass); needs --landing or "
+        "--warehouse",
+    )
+    return parser
+
+
+def _print_outcome(report: LoadReport, warehouse: Path) -> None:
+    for text in (*report.notices, *report.warnings):
+        print(text, file=sys.stderr)
+    for load in report.tables.values():
+        if load.unknown_columns:
+            names = ", ".join(sorted(load.unknown_columns))
+            print(
+                f"{load.table}: not in the contract, kept aside in _extra: {names}.",
+                file=sys.stderr,
+            )
+    print(
+        f"Loaded {count_text(report.rows, 'row')} from {count_text(report.files, 'file')} into "
+        f"{warehouse} in {report.seconds:.1f} s; {count_text(report.skipped, 'file')} had been "
+        "loaded before."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, 1 when refused, 2 for wrong usage."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.url and not (
+        options.landing or options.warehouse or "PARLEY_WAREHOUSE" in os.environ
+    ):
+        parser.error("--from needs --warehouse FILE, to know where the rows go")
+    warehouse = Path(options.warehouse) if options.warehouse else default_warehouse(options.landing)
+    try:
+        with opened_warehouse(warehouse) as con:
+            if options.landing or not options.url:
+                landing = Path(options.landing) if options.landing else DEMO
+                _print_outcome(load_landing(con, landing, progress=True), warehouse)
+            if options.url:
+                _print_outcome(load_source(con, Source(options.url), progress=True), warehouse)
+    except (LandingError, ContractError) as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    except duckdb.Error as error:
+        print(
+            f"The warehouse failed ({type(error).__name__}); run the load again.", file=sys.stderr
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -53,7 +53,7 @@ class LoadReport:
 class Reporter(Protocol):
     """Shows a run while it goes on; context manager."""
 
-    def __enter__(self) -> Reporter: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self,
@@ -72,7 +72,7 @@ class Reporter(Protocol):
 class _Quiet:
     """Shows nothing."""
 
-    def __enter__(self) -> _Quiet:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,7 +109,7 @@ class _Bar(_Quiet):
         self._files = 0
         self._task: TaskID | None = None
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Self:
         self._task = self._progress.add_task("load", total=self._total, rows=0, files=0)
         self._progress.start()
         return self
@@ -132,6 +132,7 @@ class _Bar(_Quiet):
 
 
 def count_text(number: int, noun: str) -> str:
+    """Number and noun, in the plural unless it is one: `1 row`, `2,000 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -143,6 +144,7 @@ def _table_line(load: TableLoad) -> str:
 
 
 def reporter_for(progress: bool, total: int) -> Reporter:
+    """Return what shows a run: a bar over `total` bytes on a terminal, lines elsewhere, or nothing."""
     if not progress:
         return _Quiet()
     console = Console(stderr=True)

@@ -8,6 +8,7 @@ select
     activities.activity_number,
     activities.episode_number,
     activities.session_number,
+    activities.message_key,
     activities.message_id,
     activities.sender_type,
     activities.kind,

@@ -98,7 +98,11 @@ paired as (
     select
         *,
         lag(intent) over session_order as previous_intent,
-        lag(replied_by) over session_order as previous_replied_by
+        lag(replied_by) over session_order as previous_replied_by,
+        lead(started_at) over (
+            partition by episode_key
+            order by turn_number
+        ) as next_turn_at
     from recognised
     window session_order as (
         partition by conversation_key, session_number
@@ -113,6 +117,7 @@ select
     episodes.person_key,
     paired.session_number,
     paired.turn_number,
+    paired.replies_before,
     paired.turn_id,
     paired.replied_by,
     paired.reply_kind,
@@ -123,7 +128,18 @@ select
     end as responsible,
     paired.intent,
     case when paired.is_recognised then coalesce(paired.topic, 'unknown') end as topic,
-    paired.intent_confidence,
+    coalesce(
+        paired.intent_confidence < {{ var('low_confidence_threshold') }}, false
+    ) as is_low_confidence,
+    (paired.replied_by = 'bot' and coalesce(paired.reply_kind in ('prompt', 'fallback'), false))
+    or coalesce(
+        episodes.handoff_initiated_at >= paired.started_at
+        and (
+            paired.next_turn_at is null
+            or episodes.handoff_initiated_at < paired.next_turn_at
+        ),
+        false
+    ) as is_handled_with_care,
     paired.needs_answer,
     paired.is_recognised,
     paired.has_fallback_intent or coalesce(paired.reply_kind = 'fallback', false) as is_fallback,
@@ -139,6 +155,7 @@ inner join (
         episode_key,
         person_key,
         is_bot_ever_on_duty,
+        handoff_initiated_at,
         least(
             coalesce(handoff_initiated_at, first_agent_at),
             coalesce(first_agent_at, handoff_initiated_at)

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .landing import CONTRACT
+from .landing import CONTRACT, ENUMS
 
 Raw = dict[str, Any]
 
@@ -140,7 +140,7 @@ class Generator:
         for start, rate in [("2020-01-01", 1.1), ("2025-04-01", 1.2), ("2025-05-15", 1.05)]:
             self.add("exchange_rates", currency="EUR", valid_from=start, rate=rate)
         for month in ["2025-03-01", "2025-04-01", "2025-05-01"]:
-            for category in "bot_platform llm channel agent_labour tools devices".split():  # noqa: SIM905
+            for category in ENUMS["costs", "category"]:
                 if self.chance(0.85):
                     amount = self.pick(500, 120.5, 60, 4000)
                     currency = self.pick("USD", "USD", "EUR")

@@ -32,6 +32,7 @@ select
     sales.won_amount,
     leads.lead_at + interval '{{ var("lead_to_sale_window_days") }}' day <= {{ as_of() }}
         as is_mature,
+    {{ local_day('leads.lead_at') }} as lead_date,
     leads.lead_at,
     sales.first_won_at
 from leads

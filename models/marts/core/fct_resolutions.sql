@@ -8,6 +8,8 @@ select
         when verdicts.is_resolved then 'resolved'
         else 'not_resolved'
     end as verdict,
+    {{ local_day('episodes.started_at') }} as started_date,
+    episodes.started_at,
     verdicts.decided_at
 from {{ ref('int_verdicts') }} as verdicts
 inner join {{ ref('int_episodes') }} as episodes

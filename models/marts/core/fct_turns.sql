@@ -6,6 +6,7 @@ select
     episodes.episode_id,
     conversations.conversation_id,
     {{ conversation_attributes() }},
+    {{ episode_attributes() }},
     turns.intent,
     turns.replied_by,
     turns.responsible,
@@ -16,16 +17,20 @@ select
     turns.needs_answer,
     turns.is_recognised,
     turns.is_fallback,
-    turns.needs_answer
-    and turns.responsible = 'bot'
-    and turns.replied_at is null
+    {{ is_missed_turn() }}
     and turns.last_message_at + interval '{{ var("session_timeout_minutes") }}' minute
     <= {{ as_of() }} as is_missed,
+    {{ is_missed_turn() }}
+    and turns.last_message_at + interval '{{ var("session_timeout_minutes") }}' minute
+    > {{ as_of() }} as is_awaiting_reply,
     turns.is_rephrase,
+    turns.is_low_confidence,
+    turns.is_handled_with_care,
+    {{ local_day('turns.started_at') }} as started_date,
     turns.started_at,
     turns.replied_at
 from {{ ref('int_turns') }} as turns
-inner join {{ ref('int_episodes') }} as episodes
+inner join {{ ref('int_episode_dimensions') }} as episodes
     on turns.episode_key = episodes.episode_key
 inner join {{ ref('int_conversations') }} as conversations
     on turns.conversation_key = conversations.conversation_key

@@ -1,0 +1,30 @@
+{#- A select that makes one row of every part of a text with | between, parts trimmed. -#}
+{% macro split_rows(model_name, columns, text, part) -%}
+    {{ return(adapter.dispatch('split_rows', 'parley')(model_name, columns, text, part)) }}
+{%- endmacro %}
+
+{% macro default__split_rows(model_name, columns, text, part) -%}
+select distinct
+    {{ columns | join(', ') }},
+    trim({{ part }}) as {{ part }}
+from (
+    select
+        {{ columns | join(', ') }},
+        unnest(string_split({{ text }}, '|')) as {{ part }}
+    from {{ ref(model_name) }}
+    where {{ text }} is not null
+) as parts
+{%- endmacro %}
+
+{#- A select of one row a day, `date_day`, from the first day to before the end, both columns of a
+    relation with one row. -#}
+{% macro days_between(bounds, first_day, end_day) -%}
+    {{ return(adapter.dispatch('days_between', 'parley')(bounds, first_day, end_day)) }}
+{%- endmacro %}
+
+{% macro default__days_between(bounds, first_day, end_day) -%}
+select cast(unnest(generate_series(
+    {{ first_day }}, {{ end_day }} - interval '1' day, interval '1' day
+)) as date) as date_day
+from {{ bounds }}
+{%- endmacro %}

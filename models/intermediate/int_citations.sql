@@ -1,0 +1,17 @@
+-- Grain: message and knowledge article it cites. Key: message_key, article_id.
+-- Left out: articles the catalogue does not know.
+with cited as (
+
+    {{ split_rows(
+        'conformed_messages', ['_row_id', 'sent_at'], 'cited_sources', 'article_id'
+    ) }}
+
+)
+
+select
+    cited._row_id as message_key,
+    cited.article_id,
+    articles.updated_at + interval '{{ var("stale_after_days") }}' day < cited.sent_at as is_stale
+from cited
+inner join {{ ref('conformed_knowledge_articles') }} as articles
+    on cited.article_id = articles.article_id

@@ -1,0 +1,10 @@
+-- Grain: person. Key: person_id.
+-- Left out: everything that identifies anybody.
+select
+    person_id,
+    country,
+    language,
+    coalesce(
+        least(first_opened_at, contact_created_at), first_opened_at, contact_created_at
+    ) as first_seen_at
+from {{ ref('int_persons') }}

@@ -1,0 +1,152 @@
+"""dbt-duckdb plugin: plain `dbt build` finds the raw schema filled and the salt at hand.
+
+dbt-duckdb imports this module through `module_paths` and `plugins` of profiles.yml and calls the
+class `Plugin` when it opens the warehouse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
+
+from contract import ContractError
+from load import (
+    DEMO,
+    STORAGE_VERSION,
+    LandingError,
+    create_raw,
+    holds_own_rows,
+    load_landing,
+)
+
+# A warehouse in memory is for compiling and linting only; its pseudonyms are worth nothing.
+THROW_AWAY_SALT = "in-memory warehouses publish nothing"
+
+HMAC_BLOCK = 64  # bytes of one SHA-256 block
+
+
+def salt_beside(warehouse: Path) -> str:
+    """Return the secret for pseudonyms: PARLEY_SALT, else the file `salt` beside the warehouse.
+
+    The file is created once, with 32 random bytes as hex, readable by its owner only.
+
+    Raises:
+        LandingError: the file cannot be read or created, or is empty.
+    """
+    if salt := os.environ.get("PARLEY_SALT"):
+        return salt
+    path = warehouse.parent / "salt"
+    try:
+        if not path.exists():
+            _create_salt(path)
+        salt = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise LandingError(f"The salt {path} cannot be read or created; set PARLEY_SALT.") from None
+    if not salt:
+        raise LandingError(f"The salt {path} is empty; put the former one there or remove it.")
+    return salt
+
+
+def _create_salt(path: Path) -> None:
+    """Write a new salt in one step, unless another process does so first."""
+    draft = path.with_name(f".salt-{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+    print(
+        f"A new salt for pseudonyms was written to {path}; keep it, person ids change without it.",
+        file=sys.stderr,
+    )
+
+
+def hmac_blocks(salt: str) -> tuple[bytes, bytes]:
+    """Return the inner and outer block of HMAC-SHA-256 (RFC 2104), 64 bytes each.
+
+    `sha256(outer + sha256(inner + text))` is then the keyed hash, without the key at hand.
+    """
+    key = salt.encode("utf-8")
+    if len(key) > HMAC_BLOCK:
+        key = hashlib.sha256(key).digest()
+    key = key.ljust(HMAC_BLOCK, b"\0")
+    return bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)
+
+
+def _is_writable(con: duckdb.DuckDBPyConnection) -> bool:
+    row = con.execute(
+        "select readonly from duckdb_databases() where database_name = current_database()"
+    ).fetchone()
+    return row is not None and not row[0]
+
+
+class Plugin(BasePlugin):
+    """Prepares each connection dbt opens."""
+
+    def _warehouse(self) -> Path | None:
+        """The warehouse's file; None for one in memory or on a server."""
+        path = self.creds.path if self.creds else ":memory:"
+        return (
+            None
+            if path.startswith(":memory:") or "://" in path or path[:3] == "md:"
+            else Path(path)
+        )
+
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
+        """Create the directories DuckDB writes to; it creates files only."""
+        warehouse = self._warehouse()
+        if warehouse is None:
+            return
+        warehouse.parent.mkdir(parents=True, exist_ok=True)
+        if spill := config.get("temp_directory"):
+            Path(spill).parent.mkdir(parents=True, exist_ok=True)
+        config.setdefault("storage_compatibility_version", STORAGE_VERSION)
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Load the landing, or the demo when none is set and the warehouse has no own rows.
+
+        Raises:
+            DbtRuntimeError: the landing is refused; the text is one sentence.
+        """
+        refusal = ""
+        try:
+            salt = THROW_AWAY_SALT
+            if (warehouse := self._warehouse()) is not None:
+                salt = salt_beside(warehouse)
+            self._inner, self._outer = hmac_blocks(salt)
+            if _is_writable(conn):
+                self._load(conn, in_memory=warehouse is None)
+        except (LandingError, ContractError) as error:
+            refusal = str(error)
+        if refusal:
+            conn.close()
+            raise DbtRuntimeError(refusal)
+
+    def _load(self, conn: duckdb.DuckDBPyConnection, *, in_memory: bool) -> None:
+        landing = os.environ.get("PARLEY_LANDING")
+        if in_memory or (not landing and holds_own_rows(conn)):
+            create_raw(conn)
+            return
+        report = load_landing(conn, Path(landing) if landing else DEMO, progress=False)
+        for text in (*report.notices, *report.warnings):
+            print(text, file=sys.stderr)
+
+    def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Set the variables `parley_hmac_inner` and `parley_hmac_outer`, both of type blob."""
+        cursor.execute("set variable parley_hmac_inner = $1", [self._inner])
+        cursor.execute("set variable parley_hmac_outer = $1", [self._outer])
