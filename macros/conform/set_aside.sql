@@ -1,0 +1,58 @@
+{#- A select of the landed rows of one entity that its conformed model left out: table_name, file,
+    row_number, reason (null for an older copy) and raw, the row as JSON with personal values masked. -#}
+{% macro set_aside(entity, parent=none) -%}
+    {%- set landed = source('raw', entity) -%}
+    {%- set conformed = ref('conformed_' ~ entity) -%}
+    {%- if not execute %}{{ return('select 1 as parsed') }}{% endif -%}
+    {%- set node = graph.nodes['model.parley.conformed_' ~ entity] -%}
+    {%- set columns = contract_columns(node) -%}
+select
+    '{{ entity }}' as table_name,
+    landed._file as file,
+    landed._row_number as row_number,
+    {%- if parent is not none %}
+    coalesce(
+        landed._reason,
+        case
+            when conversations.conversation_key is null then 'orphan: conversation_id is unknown'
+        end
+    ) as reason,
+    {%- else %}
+    landed._reason as reason,
+    {%- endif %}
+    landed.raw
+from (
+    select
+        {{ 'conversation_id,' if parent is not none }}
+        _file,
+        _row_number,
+        {{ rejection_reason(columns) }} as _reason,
+        {{ mask_identifiers(json_row(columns)) }} as raw
+    from (
+        select landed.*
+        from {{ landed }} as landed
+        left join {{ conformed }} as accepted
+            on landed._row_id = accepted._row_id
+        where accepted._row_id is null
+    ) as left_out
+) as landed
+{%- if parent is not none %}
+left join {{ parent }} as conversations
+    on {{ text_key('landed.conversation_id') }} = conversations.conversation_key
+{%- endif %}
+{%- endmacro %}
+
+
+{#- A row of landed text as one JSON object, personal columns masked character by character. -#}
+{% macro json_row(columns) -%}
+    {{ return(adapter.dispatch('json_row', 'parley')(columns)) }}
+{%- endmacro %}
+
+{% macro default__json_row(columns) -%}
+    cast(json_object(
+        {%- for column in columns %}
+        '{{ column.name }}', {{ mask_all(column.name) if column.personal else column.name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    ) as string)
+{%- endmacro %}

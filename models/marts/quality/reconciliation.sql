@@ -1,0 +1,37 @@
+-- Grain: landed table. Key: table_name.
+-- Left out: nothing. Every raw row is accepted, superseded by a later copy, or rejected.
+with raw_counts as (
+
+    {% for entity in landed_entities() %}
+    select
+        '{{ entity }}' as table_name,
+        (select count(*) from {{ source('raw', entity) }}) as raw_rows,
+        (
+            select count(*)
+            from {{ ref('conformed_' ~ entity) }}
+            where _row_id in (select _row_id from {{ source('raw', entity) }})
+        ) as accepted
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+set_aside as (
+
+    select
+        table_name,
+        count(case when reason is null then 1 end) as superseded,
+        count(reason) as rejected
+    from {{ ref('int_set_aside') }}
+    group by table_name
+
+)
+
+select
+    raw_counts.table_name,
+    raw_counts.raw_rows,
+    raw_counts.accepted,
+    coalesce(set_aside.superseded, 0) as superseded,
+    coalesce(set_aside.rejected, 0) as rejected
+from raw_counts
+left join set_aside on raw_counts.table_name = set_aside.table_name
