@@ -18,6 +18,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The same loader in C, where PyYAML has it: ten times as fast.
+_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 # Roles of a column (`config.meta.role`) that every file of the table must bring.
 REQUIRED_ROLES = frozenset({"primary_key", "required", "parent"})
 
@@ -78,7 +81,7 @@ class ContractError(Exception):
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ContractError(f"{path} cannot be read: {type(error).__name__}.") from None
     return content if isinstance(content, dict) else {}

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-
 from contract import Table
 from landing import DELIMITERS, Declared, LandedFile, LandingError
 from load_report import count_text
@@ -324,8 +323,8 @@ def _read_jsonl(
     con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table, declared: str | None
 ) -> Reading:
     lines = (
-        f"read_ndjson_objects({quoted(glob.escape(str(path)))}, compression = 'none', "
-        "hive_partitioning = false)"
+        f"read_ndjson_objects({quoted(glob.escape(str(path)))}, compression = "
+        f"'uncompressed', hive_partitioning = false, maximum_object_size = {LONGEST_ROW})"
     )
     row = con.execute(
         "select coalesce(bool_and(json_type(json) = 'OBJECT'), true), "
@@ -344,11 +343,11 @@ def _read_jsonl(
     known = ", ".join(quoted(found[index]) for index in positions.values())
     extra = "cast(null as varchar)"
     if unknown:
-        pointer = "'/' || replace(replace(key, '~', '~0'), '/', '~1')"
         extra = (
-            "'{' || nullif(array_to_string(list_transform(list_filter(json_keys(json), "
-            f"lambda key: key not in ({known}) and json_type(json, {pointer}) <> 'NULL'), "
-            f"lambda key: to_json(key) || ':' || json_extract(json, {pointer})), ','), '') || '}}'"
+            "'{' || nullif(array_to_string(list_transform(list_filter(map_entries(cast(json as "
+            f"map(varchar, json))), lambda member: member.key not in ({known}) and member.value "
+            "is not null), lambda member: to_json(member.key) || ':' || member.value), ','), '') "
+            "|| '}'"
         )
     relation = (
         f"(select json, row_number() over () as rn, "

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import yaml
-
 from contract import Table
 
 # Delimiters a CSV file may use, in the order they are tried; names are for landing.yml.
@@ -69,7 +68,7 @@ class LandingConfig:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """End of a sentence about an unknown name: the known one it may have been meant for."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
     return f"; did you mean {close[0]}?" if close else "."
 
 
@@ -87,7 +86,7 @@ def check_time_zone(value: Any, where: str) -> str:
 def _check_encoding(value: Any, where: str) -> str:
     try:
         codec = codecs.lookup(value)
-        is_text = codec._is_text_encoding and codec.name not in CODECS_NOT_TEXT
+        is_text = codec._is_text_encoding and codec.name.replace("-", "_") not in CODECS_NOT_TEXT
     except (LookupError, TypeError, ValueError):
         is_text = False
     if not is_text:
@@ -195,7 +194,7 @@ def read_landing_config(landing: Path, tables: Mapping[str, Table]) -> LandingCo
         by_folder[folder] = Declared(**{**for_all, **_declared(own, where)})
 
     platforms = {table.platform for table in tables.values() if table.platform}
-    sources = content.get("sources") or []
+    sources = content.get("sources", [])
     if not isinstance(sources, list):
         raise LandingError("sources in landing.yml must be a list.")
     return LandingConfig(

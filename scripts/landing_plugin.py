@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from contract import ContractError
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
-
-from contract import ContractError
 from load import (
     DEMO,
     STORAGE_VERSION,

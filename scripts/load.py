@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-
 from contract import ROOT, ContractError, Table, read_contract
 from landed_file import (
     READERS,
@@ -215,8 +214,10 @@ class _Loader:
         """Whether rows other than the demo's are in the warehouse."""
         return bool(self._landings - {DEMO_LABEL})
 
-    def make_way(self) -> None:
-        """Keep demo and own data apart.
+    def make_way(self, files: LandingFiles | None = None) -> None:
+        """Keep demo and own data apart, and the demo of one version from that of another.
+
+        `files` are those about to be loaded.
 
         Raises:
             LandingError: the demo is to be loaded beside own data.
@@ -227,10 +228,19 @@ class _Loader:
                     "The warehouse holds your own exports, so the demo was not loaded; name "
                     "another file with PARLEY_WAREHOUSE, or your exports with PARLEY_LANDING."
                 )
+            elif files is not None and self._loaded.keys() - self._contents(files):
+                self._remove_demo("The demo has changed, so its former rows were removed.")
         elif self.holds_demo:
-            self._remove_demo()
+            self._remove_demo("The demo's rows were removed to make way for your own exports.")
 
-    def _remove_demo(self) -> None:
+    def _contents(self, files: LandingFiles) -> set[tuple[str, str]]:
+        return {
+            (self.tables[folder].raw_name, self._hash(file, self.tables[folder], _state(file.path)))
+            for folder, found in files.files.items()
+            for file in found
+        }
+
+    def _remove_demo(self, notice: str) -> None:
         with _transaction(self.con):
             for table in self.tables.values():
                 self.con.execute(
@@ -245,9 +255,7 @@ class _Loader:
                 {"now": self.now, "demo": DEMO_LABEL},
             )
         self._remember()
-        self.report.notices.append(
-            "The demo's rows were removed from the warehouse before your own exports were loaded."
-        )
+        self.report.notices.append(notice)
 
     # -- files
 
@@ -265,19 +273,27 @@ class _Loader:
 
     def _load_file(self, file: LandedFile, table: Table, declared: Declared) -> int:
         before = _state(file.path)
-        key = (str(file.path.absolute()), table.raw_name)
-        state, sha = self._seen.get(key, (None, ""))
-        if state != before or (table.raw_name, sha) not in self._loaded:
-            sha = _sha256(file.path)
+        sha = self._hash(file, table, before)
         if (table.raw_name, sha) in self._loaded:
             self._check_declared(file, declared, *self._loaded[table.raw_name, sha])
             self._table_load(table).skipped += 1
             rows = 0
         else:
             rows = self._append_file(file, table, declared, _Content(sha, before))
-        if state != before and time.time_ns() - max(before[1:]) > SETTLED_NS:
-            self._newly_seen.append((*key, *before, sha))
+        if time.time_ns() - max(before[1:]) > SETTLED_NS:
+            self._note_seen(file, table, before, sha)
         return rows
+
+    def _hash(self, file: LandedFile, table: Table, state: list[int]) -> str:
+        """Hash of a file's bytes, remembered for as long as its size and times stay the same."""
+        known = self._seen.get((str(file.path.absolute()), table.raw_name))
+        return known[1] if known and known[0] == state else _sha256(file.path)
+
+    def _note_seen(self, file: LandedFile, table: Table, state: list[int], sha: str) -> None:
+        key = (str(file.path.absolute()), table.raw_name)
+        if self._seen.get(key) != (state, sha):
+            self._seen[key] = (state, sha)
+            self._newly_seen.append((*key, *state, sha))
 
     def _check_declared(
         self, file: LandedFile, declared: Declared, encoding: str | None, time_zone: str | None
@@ -565,7 +581,7 @@ def load_landing(
     is_demo = landing.resolve() == DEMO.resolve()
     loader = _Loader(con, tables, DEMO_LABEL if is_demo else str(landing.resolve()), now)
     loader.report.warnings += finder.warnings
-    loader.make_way()
+    loader.make_way(finder)
     sizes = {file.name: file.path.stat().st_size for file in finder.all_files}
     try:
         with reporter_for(progress, sum(sizes.values())) as reporter:

@@ -641,7 +641,8 @@ BEHAVIOURS: dict[str, tuple[float, str]] = {
     "qualified and disqualified": (
         1,
         """
-        select count(*) from leads where qualified_at is not null and disqualified_at is not null""",
+        select count(*) from leads where qualified_at is not null
+            and disqualified_at is not null""",
     ),
     "undecided leads": (
         5,
@@ -1117,7 +1118,7 @@ def test_bulk_slice_holds_the_rows_of_its_day_alone(tmp_path: Path) -> None:
 
 
 def test_bulk_parquet_is_typed_and_the_same_whatever_the_files(
-    bulk_dir: Path, bulk_rows: Landing, tmp_path: Path
+    bulk_rows: Landing, tmp_path: Path
 ) -> None:
     out = bulk(tmp_path / "parquet", "--files-per-table", "3")
     assert len(list((out / "messages").glob("*.parquet"))) == 3
@@ -1129,8 +1130,8 @@ def test_bulk_parquet_is_typed_and_the_same_whatever_the_files(
     count = duckdb.sql(f"select count(distinct message_id) from {source}").fetchone()
     assert count == (len(bulk_rows.accepted["messages"]),)
     texts = duckdb.sql(f"select message_id, text from {source} order by all").fetchall()
-    assert texts == sorted((row["message_id"], row["text"]) for row in
-                           bulk_rows.accepted["messages"])  # type: ignore[comparison-overlap]  # fmt: skip
+    wanted = [(str(row["message_id"]), row["text"]) for row in bulk_rows.accepted["messages"]]
+    assert texts == sorted(wanted)
 
 
 def test_bulk_dirty_adds_faults_and_copies(bulk_rows: Landing, tmp_path: Path) -> None:

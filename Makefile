@@ -1,0 +1,65 @@
+# Two commands do nearly everything: make build, make test. make alone lists the others.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Python that creates .venv; 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# A setting given to make reaches the scripts and dbt as PARLEY_<name>, to the letter.
+SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP
+define export_setting
+ifeq ($$(origin $(1)),command line)
+export PARLEY_$(1) = $$(value $(1))
+endif
+endef
+$(foreach setting,$(SETTINGS),$(eval $(call export_setting,$(setting))))
+
+# Tests look at this repository and its demo, at nobody's own data.
+DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
+
+.PHONY: help install build test lint format load docs lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Settings, as in make build LANDING=<dir>: $(SETTINGS); see docs/operate.md."
+
+install: ## install the locked dependencies into .venv
+	@$(PYTHON) scripts/install.py
+
+build: install ## load, build, test and publish the demo, or your exports with LANDING=<dir>
+	@$(BIN)/python scripts/build.py
+
+test: install ## run everything CI runs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(DEMO_ONLY) PARLEY_PUBLISHED=target/test/published $(BIN)/python scripts/build.py --unit-tests
+	@$(DEMO_ONLY) $(BIN)/sqlfluff lint models tests/data
+	@$(DEMO_ONLY) $(BIN)/python -m pytest
+
+lint: install ## check style and types only
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint models tests/data
+
+format: install ## bring Python and SQL into the house style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/sqlfluff fix models tests/data
+
+load: install ## only load what landed, see docs/load.md
+	@$(BIN)/python scripts/load.py
+
+docs: install ## write dbt's documentation to target/
+	@$(BIN)/dbt docs generate
+
+lock: install ## resolve requirements.in again
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url requirements.in -o requirements.lock
+
+clean: ## remove what dbt and the checks wrote; the warehouse and the releases stay
+	@rm -rf target logs .mypy_cache .pytest_cache .ruff_cache .hypothesis

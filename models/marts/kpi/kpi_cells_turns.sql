@@ -1,0 +1,3 @@
+{{ config(schema='intermediate') }}
+
+{{ kpi_cells(ref('fct_turns'), 'turns') }}

@@ -1,0 +1,405 @@
+"""Build the warehouse and publish it: load what landed, run dbt, publish if every test passed.
+
+`make build` runs this. Settings come from environment variables, see docs/operate.md. A build
+that fails leaves the published data as it was and names what failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from contract import ContractError
+from load import (
+    DEMO,
+    LandingError,
+    default_warehouse,
+    holds_own_rows,
+    load_landing,
+    opened_warehouse,
+)
+from load_report import count_text
+from locking import LockHeldError, only_one
+from publish import KEEP, MARTS, PublishError, Release, current_release, publish
+
+if TYPE_CHECKING:
+    from dbt.contracts.results import NodeResult
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What a build is made from, beside the landing: directories and files of this repository.
+PROJECT = (
+    "dbt_project.yml",
+    "profiles.yml",
+    "requirements.lock",
+    "macros",
+    "models",
+    "scripts",
+    "seeds",
+    "tests/data",
+)
+PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb")
+FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
+
+
+class BuildError(Exception):
+    """The build failed; the text says what and is ready to print."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a build reads and writes; relative paths are relative to the repository."""
+
+    landing: str | None
+    warehouse: Path
+    published: Path
+    keep: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the PARLEY_ variables; empty is unset.
+
+        Raises:
+            BuildError: PARLEY_KEEP is not a positive whole number.
+        """
+        landing = environment.get("PARLEY_LANDING") or None
+        keep = environment.get("PARLEY_KEEP") or str(KEEP)
+        if not keep.isdecimal() or int(keep) < 1:
+            raise BuildError("KEEP must be the number of releases to keep, 1 or more.")
+        return cls(
+            landing=landing,
+            warehouse=default_warehouse(landing),
+            published=Path(environment.get("PARLEY_PUBLISHED") or "published"),
+            keep=int(keep),
+        )
+
+    @property
+    def state(self) -> Path:
+        """File that remembers what the last release was made from."""
+        return self.warehouse.with_name(f"{self.warehouse.name}.build.json")
+
+
+# ------------------------------------------------------------------------------------- loading
+
+
+def load(settings: Settings) -> str:
+    """Load what is new; return a digest of everything loaded so far.
+
+    Without a landing, own rows loaded before are built as they are, else the demo.
+
+    Raises:
+        LandingError: something landed is refused, or the warehouse cannot be opened.
+    """
+    with opened_warehouse(settings.warehouse) as con:
+        if settings.landing or not holds_own_rows(con):
+            landing = Path(settings.landing) if settings.landing else DEMO
+            report = load_landing(con, landing, progress=True)
+            for text in (*report.notices, *report.warnings):
+                print(text, file=sys.stderr)
+            print(
+                f"Loaded {count_text(report.rows, 'row')} from {count_text(report.files, 'file')} "
+                f"in {report.seconds:.1f} s; {count_text(report.skipped, 'file')} had been loaded "
+                "before.",
+                flush=True,
+            )
+        loads = con.execute("from raw._loads order by all").fetchall()
+    return hashlib.sha256(repr(loads).encode()).hexdigest()
+
+
+# --------------------------------------------------------------------------- nothing has changed
+
+
+def _project_files() -> Iterator[Path]:
+    for name in PROJECT:
+        path = ROOT / name
+        if path.is_dir():
+            yield from sorted(
+                file
+                for file in path.rglob("*")
+                if file.is_file() and not {"__pycache__", ".ruff_cache"} & set(file.parts)
+            )
+        elif path.exists():
+            yield path
+
+
+def fingerprint(settings: Settings, loaded: str) -> str:
+    """Digest of all a build depends on but the clock: data, project, settings, salt, versions."""
+    digest = hashlib.sha256(loaded.encode())
+    for path in _project_files():
+        digest.update(f"\0{path.relative_to(ROOT)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for name, value in sorted(os.environ.items()):
+        if name.startswith(("PARLEY_", "DBT_")):
+            digest.update(f"\0{name}={value}".encode(errors="surrogateescape"))
+    for package in PACKAGES:
+        digest.update(f"\0{package}={version(package)}".encode())
+    salt = settings.warehouse.parent / "salt"
+    digest.update(salt.read_bytes() if salt.exists() else b"")
+    return digest.hexdigest()
+
+
+def is_current(settings: Settings, inputs: str) -> bool:
+    """Whether the release `current` points to was made from just these inputs."""
+    try:
+        state = json.loads(settings.state.read_text(encoding="utf-8"))
+        return (
+            state["inputs"] == inputs
+            and state["release"] == current_release(settings.published)
+            and (settings.published / "current" / "parley.duckdb").is_file()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def remember(settings: Settings, inputs: str, release: Release) -> None:
+    """Note what a release was made from, in one step, readable by the owner only."""
+    draft = settings.state.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump({"inputs": inputs, "release": release.id}, stream)
+    draft.replace(settings.state)
+
+
+# ----------------------------------------------------------------------------------------- dbt
+
+
+@dataclass
+class Outcome:
+    """What dbt did: numbers by resource type, what failed, which tables are to be published."""
+
+    passed: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    skipped: int = 0
+    tables: list[str] = field(default_factory=list)
+    is_repeatable: bool = False
+    seconds: float = 0.0
+
+    def add(self, result: NodeResult) -> None:
+        """Count one node."""
+        node, status = result.node, str(result.status)
+        kind = str(node.resource_type).replace("test", "data test").replace("unit_data", "unit")
+        if status in FAILED:
+            lines = (result.message or "").strip().splitlines() or ["no reason given"]
+            reason = lines[0] if node.resource_type.endswith("test") else " ".join(lines[:3])
+            self.failures.append(f"  {kind} {node.name}: {reason}")
+        elif status == "skipped":
+            self.skipped += 1
+        else:
+            self.passed[kind] += 1
+            if status == "warn":
+                self.warnings.append(f"  {kind} {node.name}: {result.message}")
+        if node.resource_type in ("model", "seed") and node.schema == MARTS:
+            if node.config.materialized != "ephemeral":
+                self.tables.append(node.alias)
+
+    @property
+    def text(self) -> str:
+        """`62 models, 10 seeds, 143 data tests`."""
+        return ", ".join(count_text(number, kind) for kind, number in sorted(self.passed.items()))
+
+
+class _Watch:
+    """Shows how far dbt is: a bar on a terminal, a line each ten seconds elsewhere."""
+
+    SECONDS = 10.0
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._is_terminal = console.is_terminal
+        self._task = self._bar.add_task("dbt reads the project", total=None)
+        self._done = 0
+        self._total = 0
+        self._told = time.monotonic()
+
+    def __enter__(self) -> _Watch:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def event(self, event: Any) -> None:
+        """Take one of dbt's events."""
+        if event.info.name == "ConcurrencyLine":
+            self._total = event.data.node_count
+            self._bar.update(self._task, description="dbt builds and tests", total=self._total)
+        elif event.info.name == "NodeFinished":
+            self._done += 1
+            self._bar.update(self._task, completed=self._done)
+            if not self._is_terminal and time.monotonic() - self._told > self.SECONDS:
+                self._told = time.monotonic()
+                print(f"dbt: {self._done} of {self._total} done", file=sys.stderr, flush=True)
+
+
+def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
+    """Run `dbt build` in this process.
+
+    Args:
+        options: further options of `dbt build`.
+        unit_tests: run unit tests too; they say nothing about the data.
+
+    Raises:
+        BuildError: dbt did not come to run anything.
+    """
+    from dbt import tracking
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    started = time.monotonic()
+    arguments = ["--log-level", "none", "build", *options]
+    if not unit_tests:
+        arguments += ["--exclude-resource-type", "unit_test"]
+    with _Watch() as watch:
+        finished = dbtRunner(callbacks=[watch.event]).invoke(arguments)
+        DuckDBConnectionManager.close_all_connections()
+    results = getattr(finished.result, "results", None)
+    if results is None:
+        reason = str(finished.exception or "no reason given").strip()
+        raise BuildError(f"dbt could not start the build:\n{reason}")
+    outcome = Outcome(seconds=time.monotonic() - started)
+    for result in results:
+        outcome.add(result)
+    if not finished.success and not outcome.failures:
+        outcome.failures.append(f"  dbt: {finished.exception or 'the run was interrupted'}")
+    # A build can be spared later if nothing in it looks at the clock or at data that is read in
+    # place; the start of the run stands in the SQL of those that look at the clock.
+    instant = tracking.active_user.run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f")
+    outcome.is_repeatable = not any(
+        instant in (getattr(result.node, "compiled_code", None) or "") for result in results
+    ) and _reads_raw_only()
+    return outcome
+
+
+def _reads_raw_only() -> bool:
+    """Whether all sources of the last run are tables the loader fills."""
+    target = Path(os.environ.get("DBT_TARGET_PATH") or "target")
+    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    return all(source["schema"] == "raw" for source in manifest["sources"].values())
+
+
+# --------------------------------------------------------------------------------------- build
+
+
+def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests: bool) -> None:
+    """Load, build, test and publish; print what happened.
+
+    Raises:
+        BuildError, ContractError, LandingError, LockHeldError, OSError, PublishError: the build
+            failed; `current` is what it was.
+    """
+    settings.warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with only_one(settings.warehouse.with_name(f"{settings.warehouse.name}.lock")):
+        loaded = load(settings)
+        if not force and is_current(settings, fingerprint(settings, loaded)):
+            print(
+                "Nothing has changed since release "
+                f"{current_release(settings.published)}; it stays current."
+            )
+            return
+        outcome = run_dbt(options, unit_tests=unit_tests)
+        print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
+        if outcome.warnings:
+            print("\n".join(["Warnings, which do not stop a release:", *outcome.warnings]))
+        if outcome.failures:
+            raise BuildError(_failure_text(settings, outcome))
+        release = publish(
+            settings.warehouse, settings.published, tables=outcome.tables, keep=settings.keep
+        )
+        if outcome.is_repeatable:
+            # Taken again: the first run has written the salt in between.
+            remember(settings, fingerprint(settings, loaded), release)
+        print(
+            f"Published {count_text(len(release.rows), 'table')} with "
+            f"{count_text(sum(release.rows.values()), 'row')} ({release.bytes / 1e6:,.1f} MB) in "
+            f"{release.seconds:.1f} s: {settings.published}/current is release {release.id}."
+        )
+
+
+def _failure_text(settings: Settings, outcome: Outcome) -> str:
+    shown = outcome.failures[:20]
+    if len(outcome.failures) > len(shown):
+        shown.append(f"  and {len(outcome.failures) - len(shown)} more")
+    if outcome.skipped:
+        shown.append(f"  {outcome.skipped} that depend on these were not run")
+    former = current_release(settings.published)
+    kept = f"release {former} stays current" if former else "nothing is published yet"
+    return "\n".join(
+        ["Failed:", *shown, f"Not published; {kept}. The whole story is in logs/dbt.log."]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, or 1 with what failed on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="build.py",
+        description=(
+            "Load what landed, build and test the warehouse with dbt, publish the marts. "
+            "Settings are the environment variables PARLEY_LANDING, PARLEY_WAREHOUSE, "
+            "PARLEY_PUBLISHED, PARLEY_AS_OF, PARLEY_SALT and PARLEY_KEEP; see docs/operate.md."
+        ),
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="build even if nothing has changed since the release"
+    )
+    parser.add_argument(
+        "--full-refresh", action="store_true", help="rebuild incremental models from all rows"
+    )
+    parser.add_argument(
+        "--unit-tests", action="store_true", help="run the models' unit tests as well"
+    )
+    chosen = parser.parse_args(arguments)
+    os.chdir(ROOT)
+    options = ["--full-refresh"] if chosen.full_refresh else []
+    try:
+        settings = Settings.from_environment(os.environ)
+        force = chosen.force or chosen.full_refresh or chosen.unit_tests
+        build(settings, options, force=force, unit_tests=chosen.unit_tests)
+    except LockHeldError as error:
+        print(
+            f"Another build of {settings.warehouse} is running ({error}); let it finish, or stop "
+            "it, and build again.",
+            file=sys.stderr,
+        )
+        return 1
+    except (BuildError, ContractError, LandingError, PublishError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'The disk'}: {error.strerror}; nothing was published.")
+        return 1
+    except duckdb.Error as error:
+        print(f"DuckDB failed, nothing was published: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was published.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""Publish the marts of a warehouse as a release that readers may hold open for as long as they like.
+
+A release is a directory `<published>/releases/<id>` with `parley.duckdb` and one Parquet file per
+table. It is written beside the others under a hidden name, flushed to disk, and renamed when it is
+whole; then the link `<published>/current` moves to it in one step. No file that a reader can see is
+ever written again, because DuckDB readers crash when a file is replaced under them.
+
+There is no command line: only scripts/build.py publishes, after every data test has passed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import struct
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from landed_file import name_sql, quoted
+from locking import only_one
+
+MARTS = "marts"
+DATABASE = "parley"
+KEEP = 3
+
+# The oldest storage version a 1.x client reads, as ATTACH names it and as files carry it.
+STORAGE_VERSION = "v1.0.0"
+STORAGE_NUMBER = 64
+
+ID_TIME = "%Y%m%dT%H%M%SZ"
+
+
+class PublishError(Exception):
+    """The marts cannot be published; one sentence. `current` is what it was."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What was published: rows by table, size in bytes, duration in seconds."""
+
+    id: str
+    path: Path
+    rows: dict[str, int]
+    bytes: int
+    seconds: float
+
+
+def releases_in(published: Path) -> list[str]:
+    """Ids of all releases, oldest first."""
+    folder = published / "releases"
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.name[0] != ".")
+
+
+def current_release(published: Path) -> str | None:
+    """Id of the release `current` points to; None when there is none."""
+    link = published / "current"
+    return link.resolve().name if link.is_symlink() and link.is_dir() else None
+
+
+def storage_number(path: Path) -> int:
+    """The storage version a DuckDB file carries: 64 for 0.9 to 1.1, more for later ones."""
+    with path.open("rb") as stream:
+        header = stream.read(20)  # checksum, the letters DUCK, version
+    if header[8:12] != b"DUCK":
+        raise PublishError(f"{path.name} is no DuckDB file.")
+    return int(struct.unpack_from("<Q", header, 12)[0])
+
+
+def _new_id(published: Path, digest: str, now: datetime) -> str:
+    """An id above all others, even when the clock has gone back."""
+    instant = now.astimezone(UTC).replace(microsecond=0)
+    for former in releases_in(published)[-1:]:
+        try:
+            newest = datetime.strptime(former.split("-")[0], ID_TIME).replace(tzinfo=UTC)
+        except ValueError:
+            raise PublishError(f"{published}/releases holds {former}, which is no release.") from None
+        instant = max(instant, newest + timedelta(seconds=1))
+    return f"{instant.strftime(ID_TIME)}-{digest[:8]}"
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or directory to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _create_sql(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    """`create table` for the release: names, types and not-null; no index, the tests have run."""
+    columns = con.execute(
+        "select column_name, data_type, is_nullable from duckdb_columns() where database_name = "
+        "'warehouse' and schema_name = $schema and table_name = $table order by column_index",
+        {"schema": MARTS, "table": table},
+    ).fetchall()
+    described = ", ".join(
+        f"{name_sql(name)} {kind}{'' if nullable else ' not null'}"
+        for name, kind, nullable in columns
+    )
+    return f"create table {DATABASE}.{MARTS}.{name_sql(table)} ({described})"
+
+
+def _copy_comments(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Carry the comments of a table and its columns over, where dbt has written any."""
+    target = f"{DATABASE}.{MARTS}.{name_sql(table)}"
+    where = "database_name = 'warehouse' and schema_name = $schema and table_name = $table"
+    names = {"schema": MARTS, "table": table}
+    for (text,) in con.execute(
+        f"select comment from duckdb_tables() where {where} and comment is not null", names
+    ).fetchall():
+        con.execute(f"comment on table {target} is {quoted(text)}")
+    for column, text in con.execute(
+        f"select column_name, comment from duckdb_columns() where {where} and comment is not null",
+        names,
+    ).fetchall():
+        con.execute(f"comment on column {target}.{name_sql(column)} is {quoted(text)}")
+
+
+def _write(warehouse: Path, draft: Path, tables: Collection[str] | None) -> dict[str, int]:
+    """Write both forms of the marts into `draft`; return rows by table.
+
+    Raises:
+        PublishError: there is nothing to publish, or a table that was to be published is missing.
+    """
+    (draft / MARTS).mkdir(parents=True)
+    rows: dict[str, int] = {}
+    settings = {
+        "memory_limit": os.environ.get("PARLEY_MEMORY_LIMIT") or "4GB",
+        "temp_directory": os.environ.get("PARLEY_SPILL") or str(warehouse.parent / "spill"),
+    }
+    with duckdb.connect(config=settings) as con:
+        con.execute("set TimeZone = 'UTC'")
+        con.execute(f"attach {quoted(str(warehouse))} as warehouse (read_only)")
+        con.execute(
+            f"attach {quoted(str(draft / f'{DATABASE}.duckdb'))} as {DATABASE} "
+            f"(storage_version {quoted(STORAGE_VERSION)})"
+        )
+        con.execute(f"create schema {DATABASE}.{MARTS}")
+        found = [
+            name
+            for (name,) in con.execute(
+                "select table_name from information_schema.tables "
+                "where table_catalog = 'warehouse' and table_schema = $schema order by table_name",
+                {"schema": MARTS},
+            ).fetchall()
+        ]
+        wanted = found if tables is None else sorted(tables)
+        if missing := sorted(set(wanted) - set(found)):
+            raise PublishError(f"The warehouse has no table {MARTS}.{missing[0]} to publish.")
+        if not wanted:
+            raise PublishError(f"The warehouse has no table in schema {MARTS} to publish.")
+        for table in wanted:
+            name = name_sql(table)
+            con.execute(_create_sql(con, table))
+            inserted = con.execute(
+                f"insert into {DATABASE}.{MARTS}.{name} "
+                f"from warehouse.{MARTS}.{name} order by all"
+            ).fetchone()
+            assert inserted is not None
+            rows[table] = int(inserted[0])
+            _copy_comments(con, table)
+            con.execute(
+                f"copy {DATABASE}.{MARTS}.{name} to "
+                f"{quoted(str(draft / MARTS / f'{table}.parquet'))} "
+                "(format parquet, compression zstd)"
+            )
+        con.execute(f"checkpoint {DATABASE}")
+        con.execute(f"detach {DATABASE}")
+    return rows
+
+
+def _seal(draft: Path) -> tuple[int, str]:
+    """Make a draft's files read-only and flush them; return their bytes and the rows' digest."""
+    database = draft / f"{DATABASE}.duckdb"
+    if storage_number(database) > STORAGE_NUMBER:
+        raise PublishError(f"{database.name} was written for newer clients than 1.0; nothing moved.")
+    size = database.stat().st_size
+    digest = hashlib.sha256()
+    for path in sorted((draft / MARTS).iterdir()):
+        size += path.stat().st_size
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for path in (database, *(draft / MARTS).iterdir()):
+        path.chmod(0o444)
+        _sync(path)
+    _sync(draft / MARTS)
+    _sync(draft)
+    return size, digest.hexdigest()
+
+
+def _point_current(published: Path, release: str) -> None:
+    """Move the link `current` in one step.
+
+    Raises:
+        PublishError: something other than a link stands at its place.
+    """
+    link = published / "current"
+    if link.exists() and not link.is_symlink():
+        raise PublishError(f"{link} is not a link; move it away, it is kept by the build.")
+    draft = published / f".current-{secrets.token_hex(4)}"
+    draft.symlink_to(Path("releases") / release)
+    draft.replace(link)
+    _sync(published)
+
+
+def _remove(published: Path, path: Path) -> None:
+    """Remove a directory so that no reader sees half of it."""
+    hidden = published / "releases" / f".removed-{secrets.token_hex(4)}"
+    path.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _sweep(published: Path) -> None:
+    """Remove what runs that were killed have left; the caller holds the lock."""
+    for path in published.glob(".current-*"):
+        path.unlink()
+    for path in (published / "releases").glob(".*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def publish(
+    warehouse: Path,
+    published: Path,
+    *,
+    tables: Collection[str] | None = None,
+    keep: int = KEEP,
+    now: datetime | None = None,
+) -> Release:
+    """Publish the schema `marts` of a warehouse nobody writes to.
+
+    Args:
+        warehouse: the DuckDB file.
+        published: the directory of releases; created if need be.
+        tables: names of the tables to publish; all of the schema when None.
+        keep: number of releases kept, the new one included; at least 1.
+        now: the instant the release is named after, aware; the clock's by default.
+
+    Returns:
+        The release `current` points to from now on.
+
+    Raises:
+        PublishError: there is nothing to publish, or `current` is no link.
+        OSError: the directory cannot be written.
+        duckdb.Error: the warehouse cannot be read.
+    """
+    started = time.monotonic()
+    releases = published / "releases"
+    releases.mkdir(parents=True, exist_ok=True)
+    with only_one(published / ".lock", wait=True):
+        _sweep(published)
+        draft = releases / f".draft-{secrets.token_hex(4)}"
+        try:
+            rows = _write(warehouse, draft, tables)
+            size, digest = _seal(draft)
+            release = _new_id(published, digest, now or datetime.now(UTC))
+            draft.rename(releases / release)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        _sync(releases)
+        _point_current(published, release)
+        for former in releases_in(published)[: -max(keep, 1)]:
+            _remove(published, releases / former)
+    return Release(release, releases / release, rows, size, time.monotonic() - started)
