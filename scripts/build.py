@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 from rich.console import Console
@@ -35,9 +35,6 @@ from load import (
 from load_report import count_text
 from locking import LockHeldError, only_one
 from publish import KEEP, MARTS, PublishError, Release, current_release, publish
-
-if TYPE_CHECKING:
-    from dbt.contracts.results import NodeResult
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -190,8 +187,8 @@ class Outcome:
     is_repeatable: bool = False
     seconds: float = 0.0
 
-    def add(self, result: NodeResult) -> None:
-        """Count one node."""
+    def add(self, result: Any) -> None:
+        """Count one of dbt's node results."""
         node, status = result.node, str(result.status)
         kind = str(node.resource_type).replace("test", "data test").replace("unit_data", "unit")
         if status in FAILED:
@@ -205,8 +202,7 @@ class Outcome:
             if status == "warn":
                 self.warnings.append(f"  {kind} {node.name}: {result.message}")
         if node.resource_type in ("model", "seed") and node.schema == MARTS:
-            if node.config.materialized != "ephemeral":
-                self.tables.append(node.alias)
+            self.tables.append(node.alias)
 
     @property
     def text(self) -> str:
@@ -266,6 +262,7 @@ def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
     Raises:
         BuildError: dbt did not come to run anything.
     """
+    # Not at the top: dbt takes seconds to import, and a build with nothing to do does without.
     from dbt import tracking
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
@@ -276,7 +273,7 @@ def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
         arguments += ["--exclude-resource-type", "unit_test"]
     with _Watch() as watch:
         finished = dbtRunner(callbacks=[watch.event]).invoke(arguments)
-        DuckDBConnectionManager.close_all_connections()
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     results = getattr(finished.result, "results", None)
     if results is None:
         reason = str(finished.exception or "no reason given").strip()
@@ -288,10 +285,14 @@ def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
         outcome.failures.append(f"  dbt: {finished.exception or 'the run was interrupted'}")
     # A build can be spared later if nothing in it looks at the clock or at data that is read in
     # place; the start of the run stands in the SQL of those that look at the clock.
+    assert tracking.active_user is not None
     instant = tracking.active_user.run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f")
-    outcome.is_repeatable = not any(
-        instant in (getattr(result.node, "compiled_code", None) or "") for result in results
-    ) and _reads_raw_only()
+    outcome.is_repeatable = (
+        not any(
+            instant in (getattr(result.node, "compiled_code", None) or "") for result in results
+        )
+        and _reads_raw_only()
+    )
     return outcome
 
 
@@ -321,6 +322,8 @@ def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests
                 f"{current_release(settings.published)}; it stays current."
             )
             return
+        # From here on the warehouse is not what the release was made from.
+        settings.state.unlink(missing_ok=True)
         outcome = run_dbt(options, unit_tests=unit_tests)
         print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
         if outcome.warnings:
@@ -345,7 +348,8 @@ def _failure_text(settings: Settings, outcome: Outcome) -> str:
     if len(outcome.failures) > len(shown):
         shown.append(f"  and {len(outcome.failures) - len(shown)} more")
     if outcome.skipped:
-        shown.append(f"  {outcome.skipped} that depend on these were not run")
+        verb = "was" if outcome.skipped == 1 else "were"
+        shown.append(f"  {outcome.skipped} of what depends on these {verb} not run")
     former = current_release(settings.published)
     kept = f"release {former} stays current" if former else "nothing is published yet"
     return "\n".join(
@@ -390,7 +394,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error.filename or 'The disk'}: {error.strerror}; nothing was published.")
+        where = error.filename or "The disk"
+        print(f"{where}: {error.strerror}; nothing was published.", file=sys.stderr)
         return 1
     except duckdb.Error as error:
         print(f"DuckDB failed, nothing was published: {error}", file=sys.stderr)

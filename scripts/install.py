@@ -96,8 +96,20 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
     ).stdout
 
 
+def _is_usable(root: Path) -> bool:
+    """Whether `.venv` was made by this Python for this directory, whatever is installed in it."""
+    show = "import sys; print(*sys.version_info[:3], sys.prefix)"
+    expected = f"{' '.join(map(str, sys.version_info[:3]))} {root / '.venv'}\n"
+    try:
+        activate = (root / ".venv" / "bin" / "activate").read_text(encoding="utf-8")
+        shown = _run([str(root / ".venv" / "bin" / "python"), "-c", show])
+    except (OSError, UnicodeDecodeError, subprocess.CalledProcessError):
+        return False
+    return shown == expected and str(root / ".venv") in activate
+
+
 def _create(venv: Path) -> None:
-    """Create the virtual environment, or make it anew when its Python is not this one."""
+    """Create the virtual environment, over one of another Python or directory if need be."""
     try:
         _run([sys.executable, "-m", "venv", "--clear", str(venv)])
     except subprocess.CalledProcessError as error:
@@ -119,10 +131,9 @@ def install(root: Path) -> None:
     python = str(venv / "bin" / "python")
     lock = str(root / "requirements.lock")
     stamp = venv / "installed"
-    former = stamp.read_text(encoding="utf-8").split(" ")[1:] if stamp.exists() else []
-    stamp.unlink(missing_ok=True)
-    if former != stamp_text(root).split(" ")[1:]:
+    if not _is_usable(root):
         _create(venv)
+    stamp.unlink(missing_ok=True)
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     only_uv = venv / "uv.lock"
     only_uv.write_text(locked(root, "uv"), encoding="utf-8")

@@ -11,6 +11,7 @@ import glob
 import gzip
 import io
 import json
+import re
 import shutil
 import tempfile
 import zlib
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
 from contract import Table
 from landing import DELIMITERS, Declared, LandedFile, LandingError
 from load_report import count_text
@@ -28,7 +30,7 @@ from load_report import count_text
 # Longest row in bytes, and the reader's buffer: large rows (a bot's slots as JSON) must fit, the
 # buffer bounds memory.
 LONGEST_ROW = 16_000_000
-BUFFER = 64_000_000
+BUFFER = 32_000_000
 
 BOMS = (  # the longer one first: the UTF-32 mark begins with the UTF-16 one
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -129,6 +131,7 @@ class _RowCounter:
 
 
 def row_text(number: int) -> str:
+    """A row by its 1-based number in words; 0 is the header."""
     return f"row {number}" if number > 0 else "the header row"
 
 
@@ -159,6 +162,7 @@ def _decoded(
 
 
 def not_utf8(name: str, row: int) -> LandingError:
+    """Refusal of a file whose bytes are not UTF-8 though nothing else was declared."""
     return LandingError(
         f"{name}, {row_text(row)}: the bytes are not UTF-8; declare the file's encoding in "
         "landing.yml, such as encoding: gb18030 or encoding: cp1252."
@@ -283,9 +287,7 @@ def _is_escaped(text: str) -> bool:
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def _read_csv(
-    con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table, declared: str | None
-) -> Reading:
+def _read_csv(path: Path, file: str, table: Table, declared: str | None) -> Reading:
     delimiter, names = _header(path, file, table, declared)
     positions = _match(names, table, file)
     unknown = {
@@ -319,9 +321,7 @@ def _read_csv(
     )
 
 
-def _read_jsonl(
-    con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table, declared: str | None
-) -> Reading:
+def _read_jsonl(con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table) -> Reading:
     lines = (
         f"read_ndjson_objects({quoted(glob.escape(str(path)))}, compression = "
         f"'uncompressed', hive_partitioning = false, maximum_object_size = {LONGEST_ROW})"
@@ -371,9 +371,7 @@ def _pointer(key: str) -> str:
     return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
-def _read_parquet(
-    con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table, declared: str | None
-) -> Reading:
+def _read_parquet(con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table) -> Reading:
     rows = (
         f"read_parquet({quoted(glob.escape(str(path)))}, file_row_number = true, "
         "binary_as_string = true, hive_partitioning = false)"
@@ -393,7 +391,31 @@ def _read_parquet(
     )
 
 
-READERS = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}
+def read_file(
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    file: LandedFile,
+    table: Table,
+    delimiter: str | None = None,
+) -> Reading:
+    """Look at a file's columns and return how to insert its rows.
+
+    Args:
+        con: where Parquet and JSON are looked at.
+        path: the content, as plain UTF-8 unless it is Parquet.
+        file: the file as it was landed, for its format and for error texts.
+        table: what it is to become.
+        delimiter: of a CSV file, when it was declared.
+
+    Raises:
+        LandingError: a required column is missing, a column is there twice, or there is no header.
+        duckdb.Error: the content is not of the format; `explain` says where.
+    """
+    if file.format == "csv":
+        return _read_csv(path, file.name, table, delimiter)
+    if file.format == "jsonl":
+        return _read_jsonl(con, path, file.name, table)
+    return _read_parquet(con, path, file.name, table)
 
 
 def _as_text(column: str, type_name: str) -> str:
@@ -413,7 +435,9 @@ def _as_text(column: str, type_name: str) -> str:
 # ------------------------------------------------------------------------- explaining refusals
 
 
-def _explain_csv(path: Path, file: str, delimiter: str, width: int) -> LandingError:
+def _explain_csv(
+    error: duckdb.Error, path: Path, file: str, delimiter: str, width: int
+) -> LandingError:
     """Find the row the strict reader stumbled over; the slow way, once per refusal."""
     limit = csv.field_size_limit(LONGEST_ROW)
     row = -1
@@ -426,25 +450,27 @@ def _explain_csv(path: Path, file: str, delimiter: str, width: int) -> LandingEr
                 if any(map(_is_escaped, fields)):
                     return not_utf8(file, row)
                 if len(fields) != width and fields:
+                    found, named = count_text(len(fields), "value"), count_text(width, "column")
                     return LandingError(
-                        f"{file}, {row_text(row)}: {count_text(len(fields), 'value')} where the header "
-                        f"names {count_text(width, 'column')}; export it again with every value in "
-                        "its column."
+                        f"{file}, {row_text(row)}: {found} where the header names {named}; export "
+                        "it again with every value in its column."
                     )
                 if sum(map(len, fields)) > LONGEST_ROW // 4:
                     return _too_long(file, row)
-    except csv.Error as error:
-        if "field larger" in str(error):
+    except csv.Error as defect:
+        if "field larger" in str(defect):
             return _too_long(file, row + 1)
         return LandingError(
-            f"{file}, {row_text(row + 1)}: a quoted value is not closed or goes on after its quote; "
-            "double the quotes inside values."
+            f"{file}, {row_text(row + 1)}: a quoted value is not closed or goes on after its "
+            "quote; double the quotes inside values."
         )
     finally:
         csv.field_size_limit(limit)
+    line = re.search(r"CSV Error on Line: (\d+)", str(error))
+    where = f"{file}, {row_text(int(line[1]) - 1)}" if line else file
     return LandingError(
-        f"{file} mixes line ends (LF, CRLF, CR) or quotes in a way CSV does not allow; save it "
-        "with one kind of line end."
+        f"{where}: line ends are mixed (LF, CRLF, CR) or quotes are not as CSV has them; save the "
+        "file with one kind of line end."
     )
 
 
@@ -505,7 +531,7 @@ def explain(
     if isinstance(error, (duckdb.InvalidInputException, duckdb.ConversionException)):
         if file.format == "csv":
             delimiter, names = _header(path, file.name, table, declared.delimiter)
-            return _explain_csv(path, file.name, delimiter, len(names))
+            return _explain_csv(error, path, file.name, delimiter, len(names))
         if file.format == "jsonl":
             return _explain_jsonl(path, file.name)
     if file.format == "parquet":

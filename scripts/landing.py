@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import yaml
+
 from contract import Table
 
 # Delimiters a CSV file may use, in the order they are tried; names are for landing.yml.
@@ -291,11 +292,17 @@ class LandingFiles:
         """
         shown = folder.relative_to(self.landing).as_posix() if folder != self.landing else "."
         try:
-            names = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
+            names = sorted(entry.name for entry in folder.iterdir())
         except OSError:
             raise LandingError(f"The folder {shown} cannot be read; check permissions.") from None
         for name in names:
+            if name.startswith("."):
+                continue
             where = name if shown == "." else f"{shown}/{name}"
+            if any("\udc80" <= character <= "\udcff" for character in where):
+                raise LandingError(
+                    f"The folder {shown} has a file whose name is not UTF-8; rename it."
+                )
             try:
                 path = (folder / name).resolve(strict=True)
                 mode = path.stat().st_mode

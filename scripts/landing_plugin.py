@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from contract import ContractError
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
+
+from contract import ContractError
 from load import (
     DEMO,
     STORAGE_VERSION,
@@ -94,21 +95,19 @@ def _is_writable(con: duckdb.DuckDBPyConnection) -> bool:
     return row is not None and not row[0]
 
 
+def _warehouse_file(creds: DuckDBCredentials | None) -> Path | None:
+    """The warehouse's file; None for one in memory or on a server."""
+    path = creds.path if creds else ":memory:"
+    is_file = not path.startswith((":memory:", "md:")) and "://" not in path
+    return Path(path) if is_file else None
+
+
 class Plugin(BasePlugin):
     """Prepares each connection dbt opens."""
 
-    def _warehouse(self) -> Path | None:
-        """The warehouse's file; None for one in memory or on a server."""
-        path = self.creds.path if self.creds else ":memory:"
-        return (
-            None
-            if path.startswith(":memory:") or "://" in path or path[:3] == "md:"
-            else Path(path)
-        )
-
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Create the directories DuckDB writes to; it creates files only."""
-        warehouse = self._warehouse()
+        warehouse = _warehouse_file(creds)
         if warehouse is None:
             return
         warehouse.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +124,7 @@ class Plugin(BasePlugin):
         refusal = ""
         try:
             salt = THROW_AWAY_SALT
-            if (warehouse := self._warehouse()) is not None:
+            if (warehouse := _warehouse_file(self.creds)) is not None:
                 salt = salt_beside(warehouse)
             self._inner, self._outer = hmac_blocks(salt)
             if _is_writable(conn):

@@ -25,14 +25,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
 from contract import ROOT, ContractError, Table, read_contract
 from landed_file import (
-    READERS,
     Reading,
     explain,
     name_sql,
     plain_utf8,
     quoted,
+    read_file,
     text_encoding,
 )
 from landing import (
@@ -94,10 +95,6 @@ create table if not exists {raw}._files_seen (
     changed_ns bigint not null,
     sha256 varchar not null
 )"""
-
-
-class _NothingNew(Exception):
-    """Rolls back an append that would add no row."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +225,7 @@ class _Loader:
                     "The warehouse holds your own exports, so the demo was not loaded; name "
                     "another file with PARLEY_WAREHOUSE, or your exports with PARLEY_LANDING."
                 )
-            elif files is not None and self._loaded.keys() - self._contents(files):
+            if files is not None and self._loaded.keys() - self._contents(files):
                 self._remove_demo("The demo has changed, so its former rows were removed.")
         elif self.holds_demo:
             self._remove_demo("The demo's rows were removed to make way for your own exports.")
@@ -318,7 +315,7 @@ class _Loader:
             encoding, has_bom = text_encoding(file, declared)
         with plain_utf8(file, encoding, has_bom) as path:
             try:
-                reading = READERS[file.format](self.con, path, file.name, table, declared.delimiter)
+                reading = read_file(self.con, path, file, table, declared.delimiter)
                 with _serial(self.con, file.format != "parquet"), _transaction(self.con):
                     rows = self.append(reading, file.name, table, declared, encoding, content)
                     if _state(file.path) != content.state:
@@ -442,7 +439,7 @@ class _Loader:
             last, count, total = self.loaded_ids(table, label)
             is_tail = database.ids_until(table.name, last) == (count, total)
             path = Path(folder) / "rows.csv"
-            database.export(table.name, path, after=last if is_tail else None)
+            database.export(table.name, path, after=last if is_tail and count else None)
             return self._append_export(path, label, table, source.time_zone, count, is_tail)
 
     def _append_export(
@@ -459,22 +456,23 @@ class _Loader:
         content = _Content(_sha256(path), _state(path))
         file = LandedFile(path, label, "csv", is_gzip=False)
         try:
-            reading = READERS["csv"](self.con, path, label, table, ",")
+            reading = read_file(self.con, path, file, table, ",")
             if not is_tail:
                 key = reading.values["id"]
+                loaded = (
+                    f"select id from {self.raw}.{name_sql(table.raw_name)} "
+                    f"where _file = {quoted(label)} and id is not null"
+                )
                 reading = replace(
                     reading,
                     relation=f"(select * exclude (rn), row_number() over (order by cast({key} as "
-                    f"bigint)) as rn from {reading.relation} where {key} not in (select id from "
-                    f"{self.raw}.{name_sql(table.raw_name)} where _file = {quoted(label)}))",
+                    f"bigint)) as rn from {reading.relation} where {key} not in ({loaded}))",
                 )
+            if not self.con.execute(f"select 1 from {reading.relation} limit 1").fetchone():
+                return self._table_load(table)
             with _transaction(self.con):
                 rows = self.append(reading, label, table, declared, "utf-8", content, rows_before)
-                if not rows:
-                    raise _NothingNew
             self.book(reading, table, declared, "utf-8", content, rows)
-            return self._table_load(table)
-        except _NothingNew:
             return self._table_load(table)
         except duckdb.Error as error:
             failure = explain(error, path, file, table, declared)

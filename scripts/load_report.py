@@ -144,7 +144,7 @@ def _table_line(load: TableLoad) -> str:
 
 
 def reporter_for(progress: bool, total: int) -> Reporter:
-    """Return what shows a run: a bar over `total` bytes on a terminal, lines elsewhere, or nothing."""
+    """Return what shows a run: on a terminal a bar over `total` bytes, elsewhere lines."""
     if not progress:
         return _Quiet()
     console = Console(stderr=True)

@@ -21,7 +21,8 @@ def _holder(stream: IO[str]) -> str:
     stream.seek(0)
     try:
         holder = json.loads(stream.read())
-        return f"process {int(holder['pid'])}, since {datetime.fromisoformat(holder['since']):%F %T} UTC"
+        since = datetime.fromisoformat(holder["since"])
+        return f"process {int(holder['pid'])}, since {since:%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, KeyError, TypeError):  # it has not come to write yet
         return "another process"
 

@@ -1,4 +1,4 @@
-"""Publish the marts of a warehouse as a release that readers may hold open for as long as they like.
+"""Publish the marts of a warehouse as a release that readers may hold open as long as they like.
 
 A release is a directory `<published>/releases/<id>` with `parley.duckdb` and one Parquet file per
 table. It is written beside the others under a hidden name, flushed to disk, and renamed when it is
@@ -82,7 +82,9 @@ def _new_id(published: Path, digest: str, now: datetime) -> str:
         try:
             newest = datetime.strptime(former.split("-")[0], ID_TIME).replace(tzinfo=UTC)
         except ValueError:
-            raise PublishError(f"{published}/releases holds {former}, which is no release.") from None
+            raise PublishError(
+                f"{published}/releases holds {former}, which is no release; move it away."
+            ) from None
         instant = max(instant, newest + timedelta(seconds=1))
     return f"{instant.strftime(ID_TIME)}-{digest[:8]}"
 
@@ -134,7 +136,7 @@ def _write(warehouse: Path, draft: Path, tables: Collection[str] | None) -> dict
     """
     (draft / MARTS).mkdir(parents=True)
     rows: dict[str, int] = {}
-    settings = {
+    settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": os.environ.get("PARLEY_MEMORY_LIMIT") or "4GB",
         "temp_directory": os.environ.get("PARLEY_SPILL") or str(warehouse.parent / "spill"),
     }
@@ -183,7 +185,7 @@ def _seal(draft: Path) -> tuple[int, str]:
     """Make a draft's files read-only and flush them; return their bytes and the rows' digest."""
     database = draft / f"{DATABASE}.duckdb"
     if storage_number(database) > STORAGE_NUMBER:
-        raise PublishError(f"{database.name} was written for newer clients than 1.0; nothing moved.")
+        raise PublishError(f"{database.name} cannot be read by every 1.x client; nothing moved.")
     size = database.stat().st_size
     digest = hashlib.sha256()
     for path in sorted((draft / MARTS).iterdir()):

@@ -1,11 +1,11 @@
 -- From the columns of the export to the columns of the landing contract: one view per table, named
--- like the table. run.py reads files from the source directory and lands every view.
+-- like the table. run.py reads files from the source directory and lands the views.
 
 create view exported_messages as
 select * from read_csv('messages.csv', all_varchar = true);
 
--- One row per thread. The company that was asked is the inbox; there is no bot, so bot_id is left out,
--- as is every other optional column the export knows nothing about.
+-- One row per thread. The company that was asked is the inbox; there is no bot, so bot_id is left
+-- out, as is every other optional column the export knows nothing about.
 create view conversations as
 select
     'twitter:' || session_id as conversation_id,
@@ -18,8 +18,8 @@ select
 from exported_messages
 group by all;
 
--- One row per tweet of a thread. A tweet may belong to two threads, so the id names the thread; it is
--- padded because messages of one instant are ordered by their ids. A second customer is role client1.
+-- One row per tweet of a thread. A tweet may belong to two threads, so the id names the thread; it
+-- is padded because messages of one instant are ordered by id. A second customer is role client1.
 create view messages as
 select
     'twitter:' || session_id || ':' || lpad(seq, 3, '0') as message_id,

@@ -15,7 +15,7 @@
 
 with landed as (
 
-    select * from {{ landed }}
+    {{ typed_rows(landed, columns) }}
 
 ),
 
@@ -77,7 +77,7 @@ judged as (
 
     select
         {%- for column in columns %}
-        {{ cast_landed(column) }} as {{ column.name }},
+        {{ typed_value(column) }} as {{ column.name }},
         {%- endfor %}
         {{ key_text }} as _row_text,
         _row_id,
@@ -169,9 +169,21 @@ where
 {%- endmacro %}
 
 
-{#- A landed text as the column's type, its default where it is null. -#}
-{% macro cast_landed(column) -%}
-    {%- set typed = try_typed(column.name, column.data_type) -%}
+{#- The rows of a raw relation with a column <name>_typed beside every column that is not text, so that
+    each text is cast once. -#}
+{% macro typed_rows(landed, columns) -%}
+select
+    landed.*
+    {%- for column in columns if column.data_type != 'string' %},
+    {{ try_typed('landed.' ~ column.name, column.data_type) }} as {{ column.name }}_typed
+    {%- endfor %}
+from {{ landed }} as landed
+{%- endmacro %}
+
+
+{#- The value of a column of typed_rows, its default where it is null. -#}
+{% macro typed_value(column) -%}
+    {%- set typed = column.name if column.data_type == 'string' else column.name ~ '_typed' -%}
     {%- if column.default is not none -%}
         coalesce({{ typed }}, {{ "'" ~ column.default ~ "'" if column.data_type == 'string' else column.default }})
     {%- else -%}
@@ -183,7 +195,7 @@ where
 {#- A text as a type, null where it is not one. -#}
 {% macro try_typed(text, data_type) -%}
     {%- if data_type == 'string' -%} {{ text }}
-    {%- elif data_type == 'timestamp' -%} {{ to_utc(text, '_time_zone') }}
+    {%- elif data_type == 'timestamp' -%} {{ to_utc(text, 'landed._time_zone') }}
     {%- elif data_type == 'bigint' -%} {{ to_integer(text) }}
     {%- elif data_type == 'double' -%} {{ to_number(text) }}
     {%- else -%} try_cast({{ text }} as {{ data_type }})
@@ -191,7 +203,7 @@ where
 {%- endmacro %}
 
 
-{#- Why a landed row is rejected, null when it is not: the first check that fails, in words. Whether its
+{#- Why a row of typed_rows is rejected, null when it is not: the first check that fails, in words. Whether its
     conversation is known is left to the caller, who has the known ones at hand. -#}
 {% macro rejection_reason(columns) -%}
     case
@@ -204,7 +216,7 @@ where
     {%- endfor %}
     {%- for column in columns %}
         {%- if column.data_type != 'string' %}
-        when {{ column.name }} is not null and {{ try_typed(column.name, column.data_type) }} is null
+        when {{ column.name }} is not null and {{ column.name }}_typed is null
             then '{{ column.name }} does not cast to {{ column.data_type }}'
         {%- elif column.accepted_values %}
         when {{ column.name }} not in ('{{ column.accepted_values | join("', '") }}')
@@ -212,7 +224,7 @@ where
         {%- endif %}
     {%- endfor %}
     {%- for column in columns if column.own_time %}
-        when {{ try_typed(column.name, column.data_type) }} > _loaded_at + interval '1' day
+        when {{ column.name }}_typed > _loaded_at + interval '1' day
             then 'future: {{ column.name }} is more than a day after the load'
     {%- endfor %}
     end

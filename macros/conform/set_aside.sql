@@ -29,11 +29,7 @@ from (
         {{ rejection_reason(columns) }} as _reason,
         {{ mask_identifiers(json_row(columns)) }} as raw
     from (
-        select landed.*
-        from {{ landed }} as landed
-        left join {{ conformed }} as accepted
-            on landed._row_id = accepted._row_id
-        where accepted._row_id is null
+        {{ typed_rows('(' ~ left_out_rows(landed, conformed) ~ ')', columns) }}
     ) as left_out
 ) as landed
 {%- if parent is not none %}
@@ -55,4 +51,14 @@ left join {{ parent }} as conversations
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     ) as string)
+{%- endmacro %}
+
+
+{#- The rows of a raw relation that are not in its conformed one. -#}
+{% macro left_out_rows(landed, conformed) -%}
+select landed.*
+from {{ landed }} as landed
+left join {{ conformed }} as accepted
+    on landed._row_id = accepted._row_id
+where accepted._row_id is null
 {%- endmacro %}

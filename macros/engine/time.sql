@@ -9,7 +9,21 @@
 {% macro default__to_utc(text, zone) -%}
     case
         when {{ text }} not like '____-__-__%' then null
-        when regexp_matches({{ text }}, '(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$') and length({{ text }}) > 10
+        when {{ text }} like '%Z' then try_cast({{ text }} as timestamp)
+        when substr({{ text }}, -6, 1) in ('+', '-') and substr({{ text }}, -3, 1) = ':'
+            then try_cast({{ text }} as timestamp) - to_minutes(
+                cast(substr({{ text }}, -6, 1) || '1' as bigint) * (
+                    60 * case
+                        when try_cast(substr({{ text }}, -5, 2) as bigint) between 0 and 15
+                            then try_cast(substr({{ text }}, -5, 2) as bigint)
+                    end
+                    + case
+                        when try_cast(substr({{ text }}, -2, 2) as bigint) between 0 and 59
+                            then try_cast(substr({{ text }}, -2, 2) as bigint)
+                    end
+                )
+            )
+        when regexp_matches({{ text }}, '[T ].*([+-][0-9]{2}([0-9]{2})?|z)$')
             then timezone('UTC', try_cast({{ text }} as timestamptz))
         else timezone('UTC', timezone(coalesce({{ zone }}, 'UTC'), try_cast({{ text }} as timestamp)))
     end

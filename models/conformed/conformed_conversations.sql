@@ -1,3 +1,3 @@
 {{ config(alias='conversations') }}
 
-{{ conform(source('raw', 'conversations')) }}
+{{ conform(source('raw', 'conversations'), adapters=[ref('stg_rasa__conversations')]) }}

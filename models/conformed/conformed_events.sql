@@ -1,3 +1,7 @@
 {{ config(alias='events') }}
 
-{{ conform(source('raw', 'events'), parent=ref('conformed_conversations')) }}
+{{ conform(
+    source('raw', 'events'),
+    adapters=[ref('stg_rasa__events')],
+    parent=ref('conformed_conversations'),
+) }}

@@ -1,3 +1,7 @@
 {{ config(alias='messages') }}
 
-{{ conform(source('raw', 'messages'), parent=ref('conformed_conversations')) }}
+{{ conform(
+    source('raw', 'messages'),
+    adapters=[ref('stg_rasa__messages')],
+    parent=ref('conformed_conversations'),
+) }}

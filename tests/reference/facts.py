@@ -595,7 +595,8 @@ def derive_turns(
                 "intent": intent,
                 "is_recognised": recognised,
                 "is_fallback": fallback_intent or fallback_reply,
-                "is_missed": (True if ripe else None) if could_miss else False,
+                "is_missed": could_miss and ripe,
+                "_is_awaiting_reply": could_miss and not ripe,
                 "is_rephrase": (
                     recognised
                     and previous is not None

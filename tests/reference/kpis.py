@@ -1083,7 +1083,7 @@ def missed_rate(ctx: Context) -> Iterator[Member]:
     """
     for t in ctx.bot_turns():
         if t["needs_answer"]:
-            dims, pending = _turn_dims(ctx, t), t["is_missed"] is None
+            dims, pending = _turn_dims(ctx, t), t["_is_awaiting_reply"]
             yield Member(t["started_at"], dims, float(bool(t["is_missed"])), 1, pending)
 
 

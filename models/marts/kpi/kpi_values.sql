@@ -59,13 +59,13 @@ select
     denominator,
     value,
     case
-        when interval_kind = 'wilson'
+        when interval_kind = 'wilson' and denominator > 0
             then {{ wilson_bound('numerator', 'denominator', '-') }}
         when interval_kind = 't' then value - t_quantile * sqrt(variance / denominator)
         else ci_low
     end as ci_low,
     case
-        when interval_kind = 'wilson'
+        when interval_kind = 'wilson' and denominator > 0
             then {{ wilson_bound('numerator', 'denominator', '+') }}
         when interval_kind = 't' then value + t_quantile * sqrt(variance / denominator)
         else ci_high

@@ -1,6 +1,6 @@
 -- Grain: sender, one long thread. Key: conversation_id.
--- Left out: nothing. Channel and entry point are those of the first message that names one; sessions
--- and episodes are told apart further on.
+-- Left out: nothing. Channel and entry point are those of the first message that names one;
+-- sessions and episodes are told apart further on.
 {%- set channels = var('rasa_channels') %}
 with threads as (
 

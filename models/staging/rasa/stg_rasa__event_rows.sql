@@ -1,6 +1,6 @@
 -- Grain: landed row of either event table. Key: _row_id.
--- Left out: nothing; `status` says whether the row is accepted, superseded by a copy loaded later, or
--- rejected. Copies agree in sender, type, instant and rank among such events of their own file.
+-- Left out: nothing; a row is accepted, superseded by a copy loaded later, or rejected. Copies
+-- agree in sender, type, instant and rank among such events of their own file.
 with tracker_store as (
 
     select

@@ -1,6 +1,6 @@
 -- Grain: thing that happened in a thread beside messages. Key: event_id.
--- Left out: events that change nothing for the contact (slots, entities, listening, rewinds, resumes,
--- ordinary actions) and Rasa's own pattern flows; they stay in stg_rasa__tracker_events.
+-- Left out: events that change nothing for the contact (slots, entities, listening, rewinds,
+-- resumes, ordinary actions) and Rasa's own pattern flows; they stay in stg_rasa__tracker_events.
 {%- set handoff_actions = "'" ~ var('rasa_handoff_actions') | join("', '") ~ "'" %}
 {%- set handoff_intents = "'" ~ var('rasa_handoff_intents') | join("', '") ~ "'" %}
 with translated as (

@@ -1,6 +1,6 @@
 -- Grain: message of a thread. Key: message_id.
--- Left out: events that are no message. What a trigger or the chat window sent in the contact's name
--- is a system message; a rewind takes nothing back that people have read.
+-- Left out: events that are no message. What a trigger or the chat window sent in the contact's
+-- name is a system message; a rewind takes nothing back that people have read.
 {%- set fallback_actions = "'" ~ var('rasa_fallback_actions') | join("', '") ~ "'" %}
 {%- set handoff_actions = "'" ~ var('rasa_handoff_actions') | join("', '") ~ "'" %}
 {%- set technical_intents = "'" ~ var('rasa_technical_intents') | join("', '") ~ "'" %}

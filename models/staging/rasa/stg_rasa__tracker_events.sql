@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
 -- Grain: event of a tracker. Key: event_id.
--- Left out: superseded and rejected rows. Events of one microsecond keep the order of their export; a
--- bot message names the action that ran before it, with no user event or action_listen in between.
+-- Left out: superseded and rejected rows. Events of one microsecond keep the order of their export;
+-- a bot message names the action that ran before it, no user event or action_listen in between.
 with events as (
 
     select

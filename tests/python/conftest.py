@@ -1,6 +1,0 @@
-"""Makes the modules of `scripts/` importable, as `python scripts/...` and dbt do."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))

@@ -1,0 +1,255 @@
+"""Releases: whole, read-only, readable by old clients, switched in one step, kept for a while."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import publish as publishing
+from publish import PublishError, current_release, publish, releases_in, storage_number
+
+NOON = datetime(2026, 7, 5, 12, tzinfo=UTC)
+
+
+def write_warehouse(path: Path, version: int = 1, rows: int = 1000) -> Path:
+    """A warehouse whose marts all carry one version, in an order that says nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with duckdb.connect(str(path)) as con:
+        con.execute("create schema marts; create schema raw; create schema staging")
+        con.execute("create table raw.messages as select 'private' as text")
+        con.execute("create view staging.secrets as select 'private' as text")
+        con.execute(
+            "create table marts.facts (fact_id varchar not null, version integer, amount double, "
+            "happened_at timestamp, tags varchar[])"
+        )
+        con.execute(
+            f"insert into marts.facts select 'f' || i, {version}, i / 7, "
+            "timestamp '2026-01-01' + to_hours(cast(i as integer)), ['a', null, 'b'] "
+            f"from range({rows}) as numbers (i) order by hash(i + {version})"
+        )
+        con.execute("comment on table marts.facts is 'One row per fact.'")
+        con.execute("comment on column marts.facts.amount is 'Amount, it''s in EUR.'")
+        con.execute('create table marts."odd ""name" as select true as is_odd')
+    return path
+
+
+def read_published(folder: Path, sql: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(folder / "parley.duckdb"), read_only=True) as con:
+        return con.execute(sql).fetchall()
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    return write_warehouse(tmp_path / "warehouse" / "demo.duckdb")
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    return tmp_path / "published"
+
+
+def test_a_release_holds_the_marts_and_nothing_else(warehouse: Path, published: Path) -> None:
+    release = publish(warehouse, published, now=NOON)
+    current = published / "current"
+    assert current.resolve() == release.path.resolve()
+    assert release.id.startswith("20260705T120000Z-")
+    assert release.rows == {"facts": 1000, 'odd "name': 1}
+    files = sorted(path for path in release.path.rglob("*") if path.is_file())
+    assert [str(path.relative_to(release.path)) for path in files] == [
+        "marts/facts.parquet",
+        'marts/odd "name.parquet',
+        "parley.duckdb",
+    ]
+    assert release.bytes == sum(path.stat().st_size for path in files)
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in files)
+    assert read_published(
+        current,
+        "select distinct schema_name from (from duckdb_tables() select schema_name union all "
+        "from duckdb_views() select schema_name where not internal)",
+    ) == [("marts",)]
+    assert b"private" not in (current / "parley.duckdb").read_bytes()
+
+
+def test_both_forms_hold_the_same_rows_in_the_same_order(warehouse: Path, published: Path) -> None:
+    publish(warehouse, published)
+    current = published / "current"
+    rows = read_published(current, "from marts.facts")
+    parquet = duckdb.sql(f"from '{current}/marts/facts.parquet'")
+    assert parquet.fetchall() == rows == sorted(rows)
+    described = read_published(
+        current, "select column_name, column_type from (describe marts.facts)"
+    )
+    assert [(name, kind) for name, kind in zip(parquet.columns, parquet.types, strict=True)] == [
+        (name, kind) for name, kind in described
+    ]
+
+
+def test_not_null_and_comments_are_kept(warehouse: Path, published: Path) -> None:
+    publish(warehouse, published)
+    current = published / "current"
+    columns = read_published(
+        current,
+        "select column_name, is_nullable, comment from duckdb_columns() "
+        "where table_name = 'facts' and (not is_nullable or comment is not null)",
+    )
+    assert columns == [("fact_id", False, None), ("amount", True, "Amount, it's in EUR.")]
+    comment = "select comment from duckdb_tables() where comment is not null"
+    assert read_published(current, comment) == [("One row per fact.",)]
+
+
+def test_every_1x_client_reads_the_file(warehouse: Path, published: Path) -> None:
+    assert storage_number(warehouse) >= 64
+    publish(warehouse, published)
+    assert storage_number(published / "current" / "parley.duckdb") == 64
+
+
+def test_a_newer_storage_version_is_not_published(
+    warehouse: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "STORAGE_VERSION", "v1.5.0")
+    with pytest.raises(PublishError, match=r"every 1\.x client"):
+        publish(warehouse, published)
+    assert not releases_in(published)
+    assert not list((published / "releases").iterdir())
+
+
+def test_equal_marts_give_equal_files(tmp_path: Path, published: Path) -> None:
+    first = publish(write_warehouse(tmp_path / "a" / "w.duckdb"), published, now=NOON)
+    second = publish(write_warehouse(tmp_path / "b" / "w.duckdb"), published, now=NOON)
+    assert first.id != second.id
+    assert first.id.split("-")[1] == second.id.split("-")[1]
+    third = publish(write_warehouse(tmp_path / "c" / "w.duckdb", version=2), published, now=NOON)
+    assert third.id.split("-")[1] != first.id.split("-")[1]
+
+
+def test_three_releases_are_kept_and_ids_grow_when_the_clock_goes_back(
+    warehouse: Path, published: Path
+) -> None:
+    instants = [NOON, NOON, datetime(2020, 1, 1, tzinfo=UTC), NOON, NOON]
+    ids = [publish(warehouse, published, now=instant).id for instant in instants]
+    assert ids == sorted(set(ids))
+    assert releases_in(published) == ids[-3:]
+    assert current_release(published) == ids[-1]
+    last = publish(warehouse, published, keep=1).id
+    assert releases_in(published) == [last]
+
+
+def test_a_reader_keeps_the_release_it_opened(tmp_path: Path, published: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    publish(write_warehouse(path), published)
+    with duckdb.connect(str(published / "current" / "parley.duckdb"), read_only=True) as reader:
+        for version in range(2, 6):  # the release it reads is removed in between
+            publish(write_warehouse(path, version), published)
+            assert reader.execute(
+                "select min(version), max(version), count(*) from marts.facts"
+            ).fetchall() == [(1, 1, 1000)]
+    assert read_published(published / "current", "select max(version) from marts.facts") == [(5,)]
+
+
+def _poll(published: str, stop: object, outcome: object) -> None:
+    """Open `current` again and again; report versions seen, or the first fault."""
+    seen: list[int] = []
+    try:
+        while not stop.is_set():  # type: ignore[attr-defined]
+            rows = read_published(
+                Path(published) / "current",
+                "select version, count(*) from marts.facts group by version",
+            )
+            assert len(rows) == 1, rows
+            assert rows[0][1] == 1000, rows
+            seen.append(int(str(rows[0][0])))
+        outcome.put(seen)  # type: ignore[attr-defined]
+    except BaseException as error:
+        outcome.put(repr(error))  # type: ignore[attr-defined]
+        raise
+
+
+def test_a_polling_reader_never_misses(tmp_path: Path, published: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    publish(write_warehouse(path), published)
+    context = multiprocessing.get_context("spawn")
+    stop, outcome = context.Event(), context.Queue()
+    reader = context.Process(target=_poll, args=(str(published), stop, outcome))
+    reader.start()
+    try:
+        for version in range(2, 9):
+            publish(write_warehouse(path, version), published)
+    finally:
+        stop.set()
+        seen = outcome.get(timeout=20)
+        reader.join(timeout=20)
+    assert isinstance(seen, list), seen
+    assert seen == sorted(seen)
+    assert reader.exitcode == 0
+
+
+class _Killed(BaseException):
+    """Stands for SIGKILL: nothing is cleaned up."""
+
+
+@pytest.mark.parametrize("step", ["_write", "_seal", "_new_id", "_point_current"])
+def test_a_run_killed_anywhere_leaves_current_and_is_swept_up(
+    warehouse: Path, published: Path, step: str
+) -> None:
+    first = publish(warehouse, published, now=NOON)
+
+    with pytest.MonkeyPatch.context() as patch:
+        original = getattr(publishing, step)
+
+        def killed(*arguments: object) -> None:
+            if step != "_point_current":
+                original(*arguments)
+            raise _Killed
+
+        patch.setattr(publishing, step, killed)
+        patch.setattr(publishing.shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(_Killed):
+            publish(warehouse, published, now=NOON)
+    (published / ".current-dead").symlink_to("releases/nothing")
+    assert current_release(published) == first.id
+
+    last = publish(warehouse, published, now=NOON)
+    assert current_release(published) == last.id
+    assert not list((published / "releases").glob(".*"))
+    assert sorted(path.name for path in published.iterdir()) == [".lock", "current", "releases"]
+
+
+def test_only_named_tables_are_published(warehouse: Path, published: Path) -> None:
+    assert publish(warehouse, published, tables=["facts"]).rows == {"facts": 1000}
+    with pytest.raises(PublishError, match=r"no table marts\.absent"):
+        publish(warehouse, published, tables=["facts", "absent"])
+
+
+def test_an_empty_warehouse_and_a_foreign_current_are_refused(
+    tmp_path: Path, warehouse: Path, published: Path
+) -> None:
+    with duckdb.connect(str(tmp_path / "empty.duckdb")) as con:
+        con.execute("create schema marts")
+    with pytest.raises(PublishError, match="no table in schema marts"):
+        publish(tmp_path / "empty.duckdb", published)
+    (published / "current").mkdir(parents=True)
+    with pytest.raises(PublishError, match="is not a link"):
+        publish(warehouse, published)
+
+
+def test_a_view_in_marts_is_published_as_a_table(warehouse: Path, published: Path) -> None:
+    with duckdb.connect(str(warehouse)) as con:
+        con.execute("create view marts.large as from marts.facts where amount > 100")
+    assert publish(warehouse, published).rows["large"] == 299
+    assert read_published(
+        published / "current", "select count(*) from duckdb_views() where not internal"
+    ) == [(0,)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_release_cannot_be_opened_for_writing(warehouse: Path, published: Path) -> None:
+    publish(warehouse, published)
+    with pytest.raises(duckdb.IOException):
+        duckdb.connect(str(published / "current" / "parley.duckdb"))
