@@ -52,6 +52,28 @@ UNITS = {
 # What a duration is published as beside its mean.
 STATISTICS = {"median": "median", "p90": "90th percentile", "p95": "95th percentile"}
 
+INTRODUCTION = """
+# KPI reference
+
+<!-- Written by scripts/kpi_reference.py from models/metrics; do not edit. -->
+
+The {count} KPIs of `kpi_catalog`, grouped by the source document that asks for them. One that
+several ask for stands under the first and is linked from the others. How to add or change one:
+[add-a-kpi.md](add-a-kpi.md). Parameters are shown with their defaults.
+
+## From a value to its rows
+
+`kpi_values` holds every KPI per `day`, `week` and `month`, over `all` members and cut by each
+dimension. A member counts in the period of its own time, which the line *counted at* names: a local
+date in the time zone `reporting_timezone` (default `{time_zone}`). While some members are not
+mature, their number stands in `pending` and `is_final` is false. A member without a value of the
+dimension is under `(none)`. A rate without members is null.
+
+The query of each KPI gives its values per month straight from the published fact table, in any
+DuckDB client connected to `published/current/parley.duckdb`. Take the aggregates and the grouping
+out and put a condition on the date in, and you see the rows behind a value.
+"""
+
 
 class DefinitionError(Exception):
     """A metric definition this page cannot describe; one sentence."""
@@ -231,20 +253,22 @@ def query(definitions: Definitions, metrics: Sequence[Mapping[str, Any]], kpis: 
     columns = [_month(model.day)]
     if "all" not in dimensions:
         [dimension] = dimensions
-        columns.append(
-            f"coalesce(cast({model.expressions[dimension]} as varchar), '(none)') as dimension_value"
-        )
+        value = model.expressions[dimension]
+        columns.append(f"coalesce(cast({value} as varchar), '(none)') as dimension_value")
+    is_share = bool(_meta(metrics[0]).get("share_of_all"))
     for metric, kpi in zip(metrics, kpis, strict=True):
-        value = definitions.value_sql(metric)
-        if _meta(metric).get("share_of_all"):
-            period = f"date_trunc('month', {model.day})"
-            value = f"{value}\n/ nullif(sum({value}) over (partition by {period}), 0)"
-        columns.append(f"{value} as {kpi}")
-    order = "period_start" if "all" in dimensions else "period_start, dimension_value"
-    return (
+        columns.append(f"{definitions.value_sql(metric)} as {'members' if is_share else kpi}")
+    body = (
         f"select\n{_columns(columns)}\nfrom marts.{model.fact}\n"
-        f"where {model.day} is not null\ngroup by all\norder by {order}"
+        f"where {model.day} is not null\ngroup by all"
     )
+    order = "period_start" if "all" in dimensions else "period_start, dimension_value"
+    if is_share:
+        share = "members\n/ nullif(sum(members) over (partition by period_start), 0) as " + kpis[0]
+        columns = ["period_start", "dimension_value", share]
+        cells = indent(body, "    ")
+        body = f"with cells as (\n\n{cells}\n\n)\n\nselect\n{_columns(columns)}\nfrom cells"
+    return f"{body}\norder by {order}"
 
 
 def _joined_query(
@@ -336,10 +360,7 @@ def _ordered(grains: Sequence[str]) -> str:
 
 
 def _facts_line(definitions: Definitions, metric: Mapping[str, Any]) -> str:
-    return "; ".join(
-        f"`{model.day}` of [`{model.fact}`](#from-a-value-to-its-rows)"
-        for model in definitions.models_of(metric)
-    )
+    return "; ".join(f"`{model.day}` of `{model.fact}`" for model in definitions.models_of(metric))
 
 
 def describe(definitions: Definitions, entry: Entry) -> str:
@@ -405,23 +426,8 @@ def page(definitions: Definitions) -> str:
     """docs/kpi-reference.md."""
     found = entries(definitions)
     count = sum(len(entry.names) for entry in found)
-    text = [
-        "# KPI reference",
-        "<!-- Written by scripts/kpi_reference.py from models/metrics; do not edit. -->",
-        f"The {count} KPIs of `kpi_catalog`, grouped by the source document that asks for them. One "
-        "that several ask for stands under the first and is linked from the others. How to add or "
-        "change one: [add-a-kpi.md](add-a-kpi.md).",
-        "## From a value to its rows",
-        "`kpi_values` holds every KPI per `day`, `week` and `month`, over `all` members and cut by "
-        "each dimension. A member counts in the period of its own time, which the line *counted "
-        "at* names as a local date in the time zone `reporting_timezone` "
-        f"(`{definitions.defaults['reporting_timezone']}`). Values with members that are not "
-        "mature have a number in `pending` and `is_final` false. A member without a value of the "
-        "dimension is under `(none)`; a rate without members is null.",
-        "The query of each KPI gives its values per month straight from the published fact table, "
-        "in any DuckDB client connected to `published/current/parley.duckdb`. Replace the "
-        "aggregates by `*` and the grouping by a condition, and you see the rows behind a value.",
-    ]
+    time_zone = definitions.defaults["reporting_timezone"]
+    text = [INTRODUCTION.format(count=count, time_zone=time_zone).strip()]
     for source, title in SOURCES.items():
         own = [entry for entry in found if entry.sources[0] == source]
         linked = [entry for entry in found if source in entry.sources[1:]]

@@ -35,7 +35,11 @@
 {%- endmacro %}
 
 {% macro default__to_local(instant, zone) -%}
+    {%- if zone == "'UTC'" -%}
+    {{ instant }}
+    {%- else -%}
     timezone({{ zone }}, timezone('UTC', {{ instant }}))
+    {%- endif -%}
 {%- endmacro %}
 
 {#- Seconds from one instant to a later one, with fractions, as double. -#}

@@ -5,3 +5,44 @@
 {{ set_aside(entity, parent=ref('conformed_conversations') if entity in children else none) }}
 {% if not loop.last %}union all{% endif %}
 {% endfor %}
+union all
+select
+    event_rows.raw_table as table_name,
+    landed._file as file,
+    landed._row_number as row_number,
+    event_rows.reason,
+    {{ mask_identifiers(json_row([
+        {'name': 'sender_id', 'personal': true},
+        {'name': 'type_name', 'personal': false},
+        {'name': 'timestamp', 'personal': false},
+        {'name': 'data', 'personal': true},
+    ])) }} as raw
+from (
+    select
+        _row_id,
+        raw_table,
+        reason
+    from {{ ref('stg_rasa__event_rows') }}
+    where status <> 'accepted'
+) as event_rows
+inner join (
+    select
+        _row_id,
+        _file,
+        _row_number,
+        sender_id,
+        type_name,
+        timestamp,
+        data
+    from {{ source('rasa', 'events') }}
+    union all
+    select
+        _row_id,
+        _file,
+        _row_number,
+        conversation_id as sender_id,
+        type_name,
+        timestamp,
+        data
+    from {{ source('rasa', 'conversation_event') }}
+) as landed on event_rows._row_id = landed._row_id

@@ -11,8 +11,21 @@ with raw_counts as (
             from {{ ref('conformed_' ~ entity) }}
             where _row_id in (select _row_id from {{ source('raw', entity) }})
         ) as accepted
-    {% if not loop.last %}union all{% endif %}
+    union all
     {% endfor %}
+    {%- for table in ['events', 'conversation_event'] %}
+    select
+        'rasa__{{ table }}' as table_name,
+        (select count(*) from {{ source('rasa', table) }}) as raw_rows,
+        (
+            select count(*)
+            from {{ ref('stg_rasa__event_rows') }}
+            where
+                raw_table = 'rasa__{{ table }}'
+                and status = 'accepted'
+        ) as accepted
+    {% if not loop.last %}union all{% endif %}
+    {%- endfor %}
 
 ),
 
