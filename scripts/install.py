@@ -144,7 +144,7 @@ def install(root: Path) -> None:
         uv = [str(venv / "bin" / "uv"), "pip", "sync", "--require-hashes", "--python", python]
         _run([*uv, "--no-config", lock], chosen)
     except (subprocess.CalledProcessError, OSError):
-        print("uv cannot install here; pip does it, which takes a minute.", flush=True)
+        print("uv cannot install here; pip does it, which takes longer.", flush=True)
         try:
             _run([*pip, "install", "--require-hashes", "-r", lock])
         except subprocess.CalledProcessError as error:

@@ -343,11 +343,10 @@ def _read_jsonl(con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Ta
     known = ", ".join(quoted(found[index]) for index in positions.values())
     extra = "cast(null as varchar)"
     if unknown:
-        extra = (
+        extra = (  # array_to_string leaves nulls out
             "'{' || nullif(array_to_string(list_transform(list_filter(map_entries(cast(json as "
-            f"map(varchar, json))), lambda member: member.key not in ({known}) and member.value "
-            "is not null), lambda member: to_json(member.key) || ':' || member.value), ','), '') "
-            "|| '}'"
+            f"map(varchar, json))), lambda member: member.key not in ({known})), "
+            "lambda member: to_json(member.key) || ':' || member.value), ','), '') || '}'"
         )
     relation = (
         f"(select json, row_number() over () as rn, "
@@ -374,7 +373,7 @@ def _pointer(key: str) -> str:
 def _read_parquet(con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table) -> Reading:
     rows = (
         f"read_parquet({quoted(glob.escape(str(path)))}, file_row_number = true, "
-        "binary_as_string = true, hive_partitioning = false)"
+        "hive_partitioning = false)"
     )
     described = con.execute(f"describe select * from {rows}").fetchall()
     types = {row[0]: str(row[1]) for row in described if row[0] != "file_row_number"}

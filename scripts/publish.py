@@ -165,8 +165,7 @@ def _write(warehouse: Path, draft: Path, tables: Collection[str] | None) -> dict
             name = name_sql(table)
             con.execute(_create_sql(con, table))
             inserted = con.execute(
-                f"insert into {DATABASE}.{MARTS}.{name} "
-                f"from warehouse.{MARTS}.{name} order by all"
+                f"insert into {DATABASE}.{MARTS}.{name} from warehouse.{MARTS}.{name} order by all"
             ).fetchone()
             assert inserted is not None
             rows[table] = int(inserted[0])

@@ -1,7 +1,7 @@
 {#- Whether a field is among those a flow requires, a text with | between. -#}
 {% macro is_required_field(required_fields, field) -%}
     coalesce(
-        position('|' || {{ field }} || '|' in '|' || replace({{ required_fields }}, ' ', '') || '|')
+        instr('|' || replace({{ required_fields }}, ' ', '') || '|', '|' || {{ field }} || '|')
         > 0,
         false
     )

@@ -21,7 +21,7 @@ walk as (
         walk.visited || {{ links }}.{{ start }} || '|' as visited
     from walk
     inner join {{ links }} on walk.survivor_id = {{ links }}.{{ start }}
-    where position('|' || walk.survivor_id || '|' in walk.visited) = 0
+    where instr(walk.visited, '|' || walk.survivor_id || '|') = 0
 
 ),
 
@@ -40,7 +40,7 @@ followed as (
     select
         walk.{{ start }},
         walk.survivor_id,
-        position('|' || walk.survivor_id || '|' in walk.visited) > 0 as is_cycle
+        instr(walk.visited, '|' || walk.survivor_id || '|') > 0 as is_cycle
     from walk
     inner join last_hops
         on

@@ -112,11 +112,8 @@ cut as (
             when previous_message_at is null then true
             when {{ seconds_between('previous_message_at', 'happened_at') }}
                 > {{ var('episode_idle_hours') }} * 3600 then true
-            when sender_type = 'contact'
-                then coalesce(
-                    last_closed_at >= coalesce(previous_contact_at, first_message_at), false
-                )
-            else false
+            when sender_type <> 'contact' then false
+            else coalesce(last_closed_at >= coalesce(previous_contact_at, first_message_at), false)
         end as starts_episode,
         activity <> 'close' and (
             previous_activity_at is null

@@ -1,6 +1,6 @@
 -- Grain: contact that was merged into another one. Key: contact_id.
 -- Left out: contacts never merged (they stand for themselves) and those created after as-of.
-with recursive merges as (
+with recursive merges as ( -- noqa: PRS
 
     select
         contact_id,

@@ -37,7 +37,7 @@ select
     device_type,
     language,
     country,
-    not (is_test or is_spam) as is_reportable,
+    not is_test and not is_spam as is_reportable,
     opened_at,
     {{ known('closed_at') }} as closed_at
 from named

@@ -1,6 +1,6 @@
 -- Grain: deal at or before as-of. Key: deal_id.
--- Left out: deals of the future. Money in the reporting currency at the rate in force on the day the
--- deal was closed, else created; null when there is no rate.
+-- Left out: deals of the future. Money is in the reporting currency at the rate in force on the
+-- day the deal was closed, else created; null when there is no rate.
 with deals as (
 
     select
@@ -31,4 +31,7 @@ select
     deals.closed_at
 from deals
 left join {{ ref('int_exchange_rates') }} as rates
-    on {{ rate_in_force('rates', 'deals.currency', local_day('coalesce(deals.closed_at, deals.created_at)')) }}
+    on
+        {{ rate_in_force(
+            'rates', 'deals.currency', local_day('coalesce(deals.closed_at, deals.created_at)')
+        ) }}

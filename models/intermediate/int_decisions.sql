@@ -7,6 +7,13 @@ with policies as (
 
 ),
 
+shortest_window as (
+
+    select min(window_hours) * 3600 as window_seconds
+    from policies
+
+),
+
 silences as (
 
     -- only gaps longer than the shortest window can end the wait
@@ -19,7 +26,7 @@ silences as (
     where
         not starts_episode
         and {{ seconds_between('previous_message_at', 'sent_at') }}
-        > (select min(window_hours) * 3600 from policies)
+        > (select shortest_window.window_seconds from shortest_window)
     union all
     select
         episode_key,
@@ -30,7 +37,7 @@ silences as (
     where
         sender_type = 'bot'
         and {{ seconds_between('previous_bot_at', 'sent_at') }}
-        > (select min(window_hours) * 3600 from policies)
+        > (select shortest_window.window_seconds from shortest_window)
 
 ),
 

@@ -1,5 +1,6 @@
 -- Grain: episode followed by a sale. Key: episode_key.
--- Left out: episodes without a won deal of the person created within the conversion window of the start.
+-- Left out: episodes without a won deal of the person created within the conversion window of their
+-- start.
 select distinct episodes.episode_key
 from {{ ref('int_episodes') }} as episodes
 inner join {{ ref('int_deals') }} as deals

@@ -1,8 +1,17 @@
 -- Grain: episode. Key: episode_key.
--- Left out: nothing. A gap between two messages is the bot's if it ends at or before the handoff, else
--- the agent's; the bot's service lasts, in every session, from the episode's first message there to
--- the last bot message there at or before the handoff.
-with messages as (
+-- Left out: nothing. A gap between two messages is the bot's if it ends at or before the handoff,
+-- else the agent's; the bot's service lasts, in every session, from the episode's first message
+-- there to the last bot message there at or before the handoff.
+with gaps as (
+
+    select
+        *,
+        {{ seconds_between('previous_message_at', 'sent_at') }} as silence_seconds
+    from {{ ref('int_messages') }}
+
+),
+
+messages as (
 
     select
         messages.episode_key,
@@ -12,12 +21,9 @@ with messages as (
         coalesce(messages.sent_at <= episodes.handoff_initiated_at, true) as is_before_handoff,
         case
             when not messages.starts_episode
-                then least(
-                    {{ seconds_between('messages.previous_message_at', 'messages.sent_at') }},
-                    {{ var('idle_cap_seconds') }}
-                )
+                then least(messages.silence_seconds, {{ var('idle_cap_seconds') }})
         end as gap_seconds
-    from {{ ref('int_messages') }} as messages
+    from gaps as messages
     inner join {{ ref('int_episodes') }} as episodes
         on messages.episode_key = episodes.episode_key
 

@@ -1,16 +1,21 @@
 -- Grain: episode. Key: episode_key.
 -- Left out: nothing; is_out_of_hours is null without a default schedule. The opening instant is
 -- inside, the closing instant outside; holidays and validity are those of the opening day.
-with starts as (
+with zones as (
+
+    select distinct time_zone
+    from {{ ref('int_business_hours') }}
+
+),
+
+starts as (
 
     select
         spans.episode_key,
         zones.time_zone,
         {{ to_local('spans.started_at', 'zones.time_zone') }} as local_at
     from {{ ref('int_episode_spans') }} as spans
-    cross join (
-        select distinct time_zone from {{ ref('int_business_hours') }}
-    ) as zones
+    cross join zones
 
 ),
 
@@ -52,7 +57,7 @@ open_episodes as (
             and opening_days.opening_day between hours.valid_from and hours.valid_to
             and opening_days.minute_of_opening_day >= hours.opens_minute
             and opening_days.minute_of_opening_day < hours.closes_minute
-    where opening_days.opening_day not in (select holiday from holidays)
+    where opening_days.opening_day not in (select holidays.holiday from holidays)
 
 )
 

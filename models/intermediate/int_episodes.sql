@@ -1,6 +1,6 @@
 -- Grain: episode. Key: episode_key.
--- Left out: nothing. Eligibility and involvement look at facts up to the house decision, that instant
--- included, so that a closed cohort never changes its members.
+-- Left out: nothing. Eligibility and involvement look at facts up to the house decision, that
+-- instant included, so that a closed cohort never changes its members.
 with house as (
 
     select * from {{ ref('int_decisions') }}

@@ -14,6 +14,13 @@ with initiations as (
 
 ),
 
+first_initiations as (
+
+    select * from initiations
+    where event_number = 1
+
+),
+
 requests as (
 
     select
@@ -52,12 +59,13 @@ initiated as (
     select
         coalesce(initiations.episode_key, takeovers.episode_key) as episode_key,
         initiations.occurred_at as event_at,
-        coalesce(initiations.occurred_at <= takeovers.taken_over_at, takeovers.taken_over_at is null)
-            as is_event,
+        coalesce(
+            initiations.occurred_at <= takeovers.taken_over_at, takeovers.taken_over_at is null
+        ) as is_event,
         initiations.actor_type,
         initiations.reason,
         takeovers.taken_over_at
-    from (select * from initiations where event_number = 1) as initiations
+    from first_initiations as initiations
     full outer join takeovers on initiations.episode_key = takeovers.episode_key
 
 ),

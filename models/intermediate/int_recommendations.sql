@@ -1,6 +1,6 @@
 -- Grain: recommendation the bot sent. Key: message_key.
--- Left out: nothing. Accepted by an event of the conversation, or by a deal of the person created in
--- the window and won since.
+-- Left out: nothing. Accepted by an event of the conversation, or by a deal of the person created
+-- in the window and won since.
 with recommendations as (
 
     select

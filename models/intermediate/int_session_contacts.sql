@@ -1,6 +1,6 @@
 -- Grain: bot session. Key: session_key.
--- Left out: other sessions. Whether the person met a human (a handoff, an agent's message or a ticket)
--- from its start until its window ends, and whether outside the conversation.
+-- Left out: other sessions. Whether the person met a human (a handoff, an agent's message or a
+-- ticket) from its start until its window ends, and whether outside the conversation.
 with human_contacts as (
 
     select

@@ -1,31 +1,19 @@
 -- Grain: landed row left out of its conformed model. Key: table_name, file, row_number.
 -- Left out: accepted rows. The reason is null for an older copy of a row accepted later.
-{% set children = ['messages', 'events', 'feedback', 'answers', 'experiment_assignments'] %}
-{% for entity in landed_entities() %}
-{{ set_aside(entity, parent=ref('conformed_conversations') if entity in children else none) }}
-{% if not loop.last %}union all{% endif %}
-{% endfor %}
-union all
-select
-    event_rows.raw_table as table_name,
-    landed._file as file,
-    landed._row_number as row_number,
-    event_rows.reason,
-    {{ mask_identifiers(json_row([
-        {'name': 'sender_id', 'personal': true},
-        {'name': 'type_name', 'personal': false},
-        {'name': 'timestamp', 'personal': false},
-        {'name': 'data', 'personal': true},
-    ])) }} as raw
-from (
+{% set children = ['messages', 'events', 'feedback', 'answers', 'experiment_assignments'] -%}
+with tracker_rows as (
+
     select
         _row_id,
         raw_table,
         reason
     from {{ ref('stg_rasa__event_rows') }}
     where status <> 'accepted'
-) as event_rows
-inner join (
+
+),
+
+tracker_landed as (
+
     select
         _row_id,
         _file,
@@ -45,4 +33,23 @@ inner join (
         timestamp,
         data
     from {{ source('rasa', 'conversation_event') }}
-) as landed on event_rows._row_id = landed._row_id
+
+)
+
+{% for entity in landed_entities() -%}
+{{ set_aside(entity, parent=ref('conformed_conversations') if entity in children else none) }}
+union all
+{% endfor -%}
+select
+    tracker_rows.raw_table as table_name,
+    tracker_landed._file as file,
+    tracker_landed._row_number as row_number,
+    tracker_rows.reason,
+    {{ mask_identifiers(json_row([
+        {'name': 'sender_id', 'personal': true},
+        {'name': 'type_name', 'personal': false},
+        {'name': 'timestamp', 'personal': false},
+        {'name': 'data', 'personal': true},
+    ])) }} as raw
+from tracker_rows
+inner join tracker_landed on tracker_rows._row_id = tracker_landed._row_id

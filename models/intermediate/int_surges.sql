@@ -8,7 +8,7 @@ with hours as (
         count(*) as episode_count
     from {{ ref('int_episodes') }}
     where is_eligible
-    group by 1
+    group by {{ local_hour('started_at') }}
 
 ),
 
@@ -34,7 +34,7 @@ ranked as (
         grain,
         row_number() over (
             partition by grain, period_start
-            order by episode_count desc, local_hour
+            order by episode_count desc, local_hour asc
         ) as busiest_first,
         count(*) over (partition by grain, period_start) as hour_count
     from periods

@@ -1,7 +1,7 @@
 -- Grain: turn. Key: conversation_key, turn_number.
--- Left out: nothing. Contact messages of one session and episode with no bot or agent message between
--- them have the same number of replies before them; the reply is the next one of the session, unless
--- another turn begins before it.
+-- Left out: nothing. Contact messages of one session and episode with no bot or agent message
+-- between them have the same number of replies before them; the reply is the next one of the
+-- session, unless another turn begins before it.
 with contact_messages as (
 
     select
@@ -26,8 +26,9 @@ turns as (
         min(sent_at) as started_at,
         max(sent_at) as last_message_at,
         min_by(intent, activity_number) filter (where intent is not null) as intent,
-        min_by(coalesce(intent_confidence, 1e0), activity_number)
-            filter (where intent is not null) as intent_confidence,
+        min_by(coalesce(intent_confidence, 1e0), activity_number) filter (
+            where intent is not null
+        ) as intent_confidence,
         max(case when intent_needs_answer then 1 else 0 end) = 1 as needs_answer
     from contact_messages
     group by conversation_key, episode_key, session_number, episode_number, replies_before
@@ -94,6 +95,21 @@ recognised as (
 
 ),
 
+episodes as (
+
+    select
+        episode_key,
+        person_key,
+        is_bot_ever_on_duty,
+        handoff_initiated_at,
+        least(
+            coalesce(handoff_initiated_at, first_agent_at),
+            coalesce(first_agent_at, handoff_initiated_at)
+        ) as agent_responsible_from
+    from {{ ref('int_episodes') }}
+
+),
+
 paired as (
 
     select
@@ -151,15 +167,4 @@ select
     paired.last_message_at,
     paired.replied_at
 from paired
-inner join (
-    select
-        episode_key,
-        person_key,
-        is_bot_ever_on_duty,
-        handoff_initiated_at,
-        least(
-            coalesce(handoff_initiated_at, first_agent_at),
-            coalesce(first_agent_at, handoff_initiated_at)
-        ) as agent_responsible_from
-    from {{ ref('int_episodes') }}
-) as episodes on paired.episode_key = episodes.episode_key
+inner join episodes on paired.episode_key = episodes.episode_key

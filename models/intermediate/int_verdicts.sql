@@ -31,8 +31,9 @@ early_states as (
         decisions.episode_key,
         decisions.policy,
         max(case when messages.is_answer then messages.sent_at end) as last_answer_at,
-        max_by(messages.message_id, messages.activity_number)
-            filter (where messages.is_answer) as last_answer_id,
+        max_by(messages.message_id, messages.activity_number) filter (
+            where messages.is_answer
+        ) as last_answer_id,
         max_by(messages.is_prompt, messages.activity_number) as ends_with_prompt
     from decisions
     inner join {{ ref('int_messages') }} as messages

@@ -409,6 +409,12 @@ def test_the_delimiter_is_found_by_the_columns_it_yields(landing: Landing, delim
     assert landing.value("text") == "a,b;c|d\te"
 
 
+def test_the_delimiter_is_not_the_one_that_yields_most_columns(landing: Landing) -> None:
+    landing.put("messages/a.csv", ",".join(MESSAGES) + ",a;b;c;d;e;f;g\nm1,c1,t,bot,x\n")
+    landing.load()
+    assert landing.rows("message_id, _extra") == [("m1", '{"a;b;c;d;e;f;g":"x"}')]
+
+
 def test_a_declared_delimiter_is_used(landing: Landing) -> None:
     landing.put("landing.yml", "tables: {messages: {delimiter: semicolon}}")
     landing.put("messages/a.csv", HEADER.replace(",", ";") + ROW.replace(",", ";"))
@@ -1239,14 +1245,22 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         shutil.chown(folder, "nobody")
         shutil.chown(folder / "password", "nobody")
         quiet |= {"user": "nobody", "group": "nogroup", "extra_groups": []}
-    initdb = [binaries / "initdb", "-D", folder / "data", "-U", "rasa", "-A", "scram-sha-256"]
+    initdb: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        folder / "data",
+        "-U",
+        "rasa",
+        "-A",
+        "scram-sha-256",
+    ]
     subprocess.run(
         [*initdb, "--pwfile", folder / "password", "-N", "-E", "UTF8", "--locale", "C"],
         check=True,
         **quiet,
     )
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    control = [binaries / "pg_ctl", "-D", folder / "data", "-l", folder / "log"]
+    control: list[str | Path] = [binaries / "pg_ctl", "-D", folder / "data", "-l", folder / "log"]
     subprocess.run(
         [*control, "-w", "-o", options, "start"],
         check=True,
@@ -1394,9 +1408,12 @@ def opened(path: str, **settings: Any) -> duckdb.DuckDBPyConnection:
     """Open a warehouse as dbt does and return a cursor of it."""
     from dbt.adapters.duckdb.credentials import DuckDBCredentials
     from dbt.adapters.duckdb.environments import Environment
+    from dbt.adapters.duckdb.plugins import BasePlugin
 
     creds = DuckDBCredentials(path=path, config_options=settings)
-    plugins = {"landing_plugin": landing_plugin.Plugin("landing_plugin", {}, creds)}
+    plugins: dict[str, BasePlugin] = {
+        "landing_plugin": landing_plugin.Plugin("landing_plugin", {}, creds)
+    }
     con = Environment.initialize_db(creds, plugins)
     cursor: duckdb.DuckDBPyConnection = Environment.initialize_cursor(creds, con.cursor(), plugins)
     return cursor

@@ -1,6 +1,6 @@
 -- Grain: deal at or before as-of. Key: deal_id.
--- Left out: nothing. Money is in the reporting currency, null where there is no rate: those deals are
--- marked is_rate_missing. Cut by the latest episode that touched it before it was closed.
+-- Left out: nothing. Money is in the reporting currency, null where there is no rate: those deals
+-- are marked is_rate_missing. Cut by the latest episode that touched it before it was closed.
 with last_touches as (
 
     select

@@ -48,6 +48,18 @@ revenues as (
 
 ),
 
+surges as (
+
+    select
+        local_hour,
+        max(case when grain = 'day' and is_surge then 1 else 0 end) = 1 as is_surge_of_day,
+        max(case when grain = 'week' and is_surge then 1 else 0 end) = 1 as is_surge_of_week,
+        max(case when grain = 'month' and is_surge then 1 else 0 end) = 1 as is_surge_of_month
+    from {{ ref('int_surges') }}
+    group by local_hour
+
+),
+
 joined as (
 
     select
@@ -175,12 +187,4 @@ inner join {{ ref('int_conversations') }} as conversations
     on joined.conversation_key = conversations.conversation_key
 inner join {{ ref('int_persons') }} as persons
     on joined.person_key = persons.person_key
-left join (
-    select
-        local_hour,
-        max(case when grain = 'day' and is_surge then 1 else 0 end) = 1 as is_surge_of_day,
-        max(case when grain = 'week' and is_surge then 1 else 0 end) = 1 as is_surge_of_week,
-        max(case when grain = 'month' and is_surge then 1 else 0 end) = 1 as is_surge_of_month
-    from {{ ref('int_surges') }}
-    group by local_hour
-) as surges on {{ local_hour('joined.started_at') }} = surges.local_hour
+left join surges on {{ local_hour('joined.started_at') }} = surges.local_hour

@@ -1,6 +1,6 @@
 -- Grain: conversation, lead flow and field asked for. Key: conversation_id, flow_id, field.
--- Left out: flows with another purpose, tests and spam, and the answers themselves. A field asked more
--- than once counts once, from the first question, and is filled by any valid answer.
+-- Left out: flows with another purpose, tests and spam, and the answers themselves. A field asked
+-- more than once counts once, from the first question, and is filled by any valid answer.
 with fields as (
 
     select

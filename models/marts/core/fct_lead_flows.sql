@@ -1,6 +1,6 @@
 -- Grain: conversation and lead flow. Key: conversation_id, flow_id.
--- Left out: flows with another purpose, tests and spam. Complete when every required field has a valid
--- answer; without required fields, when the flow was reported complete.
+-- Left out: flows with another purpose, tests and spam. Complete when every required field has a
+-- valid answer; without required fields, when the flow was reported complete.
 with flows as (
 
     select * from {{ ref('conformed_flows') }}

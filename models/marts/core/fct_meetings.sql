@@ -1,6 +1,6 @@
 -- Grain: meeting the bot had a part in. Key: meeting_id.
--- Left out: meetings that neither name a reportable conversation nor follow an involved episode of the
--- person within the attribution window.
+-- Left out: meetings that neither name a reportable conversation nor follow an involved episode of
+-- the person within the attribution window.
 with meetings as (
 
     select

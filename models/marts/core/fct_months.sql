@@ -1,6 +1,6 @@
 -- Grain: month with costs or episodes. Key: month.
--- Left out: nothing. Costs and what they bought, in the reporting currency; null where the costs, their
--- rate or the baseline is unknown.
+-- Left out: nothing. Costs and what they bought, in the reporting currency; null where the costs,
+-- their rate or the baseline is unknown.
 with costs as (
 
     select
@@ -21,7 +21,7 @@ episodes as (
         count(case when answer_count > 0 or has_agent_message then 1 end) as served_count,
         count(case when is_involved then 1 end) as involved_count
     from {{ ref('fct_episodes') }}
-    group by 1
+    group by {{ period_start('month', 'started_date') }}
 
 ),
 
@@ -32,7 +32,7 @@ margins as (
         sum(margin) as attributed_margin
     from {{ ref('fct_attribution') }}
     where model = 'last_touch'
-    group by 1
+    group by {{ period_start('month', 'closed_date') }}
 
 ),
 

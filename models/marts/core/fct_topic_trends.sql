@@ -10,7 +10,7 @@ with counts as (
         topic,
         count(*) as episode_count
     from {{ ref('fct_episodes') }}
-    group by 1, 2, 3
+    group by {{ period_start(grain, 'started_date') }}, topic
     {% if not loop.last %}union all
     {% endif %}
     {%- endfor %}

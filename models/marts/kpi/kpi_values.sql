@@ -21,15 +21,15 @@
 -- Grain: KPI, grain, period, dimension and dimension value. Key: these five.
 -- Left out: periods without members. A rate without mature members is null, never 0.
 with points as (
-{% if execute %}
+    {% if execute %}
     {%- for point in published_metrics() %}
 
     {{ kpi_points(point) }}
     {{ 'union all' if not loop.last }}
     {%- endfor %}
-{% else %}
+    {% else %}
     select 1 as parsed
-{% endif %}
+    {% endif %}
 ),
 
 with_quantiles as (

@@ -9,7 +9,7 @@ with raw_counts as (
         (
             select count(*)
             from {{ ref('conformed_' ~ entity) }}
-            where _row_id in (select _row_id from {{ source('raw', entity) }})
+            where _row_id in (select landed._row_id from {{ source('raw', entity) }} as landed)
         ) as accepted
     union all
     {% endfor %}
