@@ -16,6 +16,9 @@ endif
 endef
 $(foreach setting,$(SETTINGS),$(eval $(call export_setting,$(setting))))
 
+# What sqlfluff looks at; git keeps no empty directory.
+SQL := $(wildcard models tests/data)
+
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
@@ -37,19 +40,19 @@ test: install ## run everything CI runs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(DEMO_ONLY) PARLEY_PUBLISHED=target/test/published $(BIN)/python scripts/build.py --unit-tests
-	@$(DEMO_ONLY) $(BIN)/sqlfluff lint models tests/data
+	@$(DEMO_ONLY) $(BIN)/sqlfluff lint $(SQL)
 	@$(DEMO_ONLY) $(BIN)/python -m pytest
 
 lint: install ## check style and types only
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/sqlfluff lint models tests/data
+	@$(BIN)/sqlfluff lint $(SQL)
 
 format: install ## bring Python and SQL into the house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/sqlfluff fix models tests/data
+	@$(BIN)/sqlfluff fix $(SQL)
 
 load: install ## only load what landed, see docs/load.md
 	@$(BIN)/python scripts/load.py

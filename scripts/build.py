@@ -245,7 +245,8 @@ class _Watch:
             self._total = event.data.node_count
             self._bar.update(self._task, description="dbt builds and tests", total=self._total)
         elif event.info.name == "NodeFinished":
-            self._done += 1
+            # dbt leaves unit tests out of its own count.
+            self._done += event.data.node_info.resource_type != "unit_test"
             self._bar.update(self._task, completed=self._done)
             if not self._is_terminal and time.monotonic() - self._told > self.SECONDS:
                 self._told = time.monotonic()

@@ -6,7 +6,8 @@
     come from the model's own contract.
 
     A row that fails its judgement is left out here and stands in rejected_rows. Of the rows left with
-    the same primary key (without one: the same values in every column) the last one loaded wins. -#}
+    the same primary key the last one loaded wins. A table without a key counts the newest version of
+    every file, and of rows alike in every column one. -#}
 {% macro conform(landed, adapters=[], seed=none, parent=none) -%}
     {%- if not execute %}{{ return('select 1 as parsed') }}{% endif -%}
     {%- set columns = contract_columns(model) -%}
@@ -15,7 +16,7 @@
 
 with landed as (
 
-    {{ typed_rows(landed, columns) }}
+    {{ typed_rows(landed if key else '(' ~ newest_versions(landed) ~ ')', columns) }}
 
 ),
 
@@ -178,6 +179,24 @@ select
     {{ try_typed('landed.' ~ column.name, column.data_type) }} as {{ column.name }}_typed
     {%- endfor %}
 from {{ landed }} as landed
+{%- endmacro %}
+
+
+{#- The rows of a raw relation that belong to the newest version of their file: a file edited and loaded
+    again replaces what it said before. -#}
+{% macro newest_versions(landed) -%}
+select versions.*
+from {{ landed }} as versions
+inner join (
+    select
+        _file,
+        max(_load_id) as _load_id
+    from {{ landed }}
+    group by _file
+) as newest_files
+    on
+        versions._file = newest_files._file
+        and versions._load_id = newest_files._load_id
 {%- endmacro %}
 
 
