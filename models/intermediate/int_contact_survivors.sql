@@ -1,6 +1,6 @@
 -- Grain: contact that was merged into another one. Key: contact_id.
 -- Left out: contacts never merged (they stand for themselves) and those created after as-of.
-with recursive merges as ( -- noqa: PRS
+with recursive contact_links as (
 
     select
         contact_id,
@@ -12,7 +12,7 @@ with recursive merges as ( -- noqa: PRS
 
 ),
 
-{{ follow_links('merges', 'contact_id', 'merged_into') }}
+{{ follow_links('contact_links', 'contact_id', 'merged_into') }}
 
 select
     contact_id,

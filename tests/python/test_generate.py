@@ -182,7 +182,8 @@ def ids(accepted: dict[str, list[Row]]) -> frozenset[object]:
 def load_generator() -> ModuleType:
     """Import the script, which is no package."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "scripts" / "generate.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["generate"] = module
     spec.loader.exec_module(module)
@@ -748,7 +749,9 @@ BEHAVIOURS: dict[str, tuple[float, str]] = {
 def test_demo_shows(name: str, sql: duckdb.DuckDBPyConnection) -> None:
     least, query = BEHAVIOURS[name]
     found = sql.execute(query).fetchone()
-    assert found and found[0] is not None and found[0] >= least
+    assert found is not None
+    assert found[0] is not None
+    assert found[0] >= least
 
 
 def test_demo_resolves_two_thirds_and_hands_off_a_fifth(sql: duckdb.DuckDBPyConnection) -> None:
@@ -772,7 +775,8 @@ def test_demo_out_of_hours_share(sql: duckdb.DuckDBPyConnection) -> None:
             and isodow(berlin) < 7))::int)
         from (select opened_at at time zone 'Europe/Berlin' as berlin from conversations)
         """).fetchone()
-    assert share and 0.29 < share[0] < 0.42
+    assert share is not None
+    assert 0.29 < share[0] < 0.42
 
 
 def test_demo_labels_are_right_nine_times_of_ten_per_language(

@@ -8,13 +8,14 @@ ratio is always built from sums over one and the same cell.
 Kinds of KPI:
 
 * `count`: value = numerator = sum, denominator null.
+* `amount`: the same, but null where no mature member has a number.
 * `rate`: value = numerator / denominator, null when the denominator is 0.
 * `duration`: value = mean, numerator = sum, denominator = n; besides `<kpi>_median`, `_p90`,
   `_p95` (linear interpolation), which keep n as denominator and have no numerator.
 
 A member with `pending` counts in neither sum, only in `pending`. A cell without members has no
-row; with `KEEP_ZERO_COUNTS` off the cohort of a count is what it counts, so a count of 0 with
-nothing pending has no row either.
+row, nor has one with nothing in numerator, denominator and pending: the cohort of a count is what
+it counts.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ from .facts import (
 from .facts import Persons as PersonIndex
 from .landing import Landing, Row
 
-KEEP_ZERO_COUNTS = False
 GRAINS = ["day", "week", "month"]
 WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 CONVERSATION_DIMENSIONS = [
@@ -71,7 +71,7 @@ class Member:
 
     at: datetime
     dims: dict[str, Any]
-    num: float = 0.0
+    num: float | None = 0.0
     den: float = 0.0
     pending: bool = False
     num_key: Any = None
@@ -279,7 +279,7 @@ def cells_of(
 
 def _sum(members: list[Member], side: str) -> float:
     keys = {getattr(m, f"{side}_key") for m in members} - {None}
-    return float(sum(getattr(m, side) for m in members)) + len(keys)
+    return float(sum(getattr(m, side) or 0.0 for m in members)) + len(keys)
 
 
 def aggregate(ctx: Context, spec: Kpi) -> list[Row]:
@@ -290,13 +290,14 @@ def aggregate(ctx: Context, spec: Kpi) -> list[Row]:
         pending = len(members) - len(mature)
         num, den = _sum(mature, "num"), _sum(mature, "den")
         if spec.kind == "count":
-            if num == 0 and pending == 0 and not KEEP_ZERO_COUNTS:
-                continue
             mine = [_row(spec.name, cell, num, None, num)]
+        elif spec.kind == "amount":
+            amount = sum_known([m.num for m in mature])
+            mine = [_row(spec.name, cell, amount, None, amount)]
         elif spec.kind == "rate":
             mine = [_row(spec.name, cell, num, den, num / den if den else None)]
         else:
-            values = [m.num for m in mature]
+            values = [m.num or 0.0 for m in mature]
             mine = [_row(spec.name, cell, num, len(values), num / len(values) if values else None)]
             if spec.kind == "duration" and values:
                 for suffix, share in QUANTILES.items():
@@ -325,7 +326,7 @@ def kpi_values(
     for name, function in ROW_REGISTRY.items():
         if only in (None, name):
             rows.extend(function(ctx))
-    return rows
+    return [r for r in rows if r["numerator"] or r["denominator"] or r["pending"]]
 
 
 # --------------------------------------------------------------------------- reach and sales
@@ -490,7 +491,7 @@ def _lead_sales(ctx: Context, revenue: bool) -> Iterator[Member]:
     for lead in ctx.facts["fct_leads"]:
         ripe_at = lead["lead_at"] + days(ctx.params.lead_to_sale_window_days)
         pending = ctx.as_of < ripe_at
-        num = (lead["won_amount"] or 0.0) if revenue else float(lead["first_won_at"] is not None)
+        num = lead["won_amount"] if revenue else float(lead["first_won_at"] is not None)
         yield Member(lead["lead_at"], _lead_dims(ctx, lead), num, 1, pending)
 
 
@@ -506,9 +507,12 @@ def lead_to_sale_rate(ctx: Context) -> Iterator[Member]:
     return _lead_sales(ctx, revenue=False)
 
 
-@kpi("lead_revenue", "count")
+@kpi("lead_revenue", "amount")
 def lead_revenue(ctx: Context) -> Iterator[Member]:
-    """Amount of all deals mature leads won within the window, in the reporting currency."""
+    """Amount of all deals mature leads won within the window, in the reporting currency.
+
+    Null, not 0, where no mature lead has won an amount.
+    """
     return _lead_sales(ctx, revenue=True)
 
 
@@ -952,12 +956,15 @@ def roi(ctx: Context) -> list[Row]:
     return rows
 
 
-@kpi("hours_saved", "count")
+@kpi("hours_saved", "amount")
 def hours_saved(ctx: Context) -> Iterator[Member]:
-    """baseline_handle_minutes / 60 of the first recognised intent of resolved episodes."""
+    """baseline_handle_minutes / 60 of the first recognised intent of resolved episodes.
+
+    An intent without minutes adds nothing; null, not 0, where no resolved episode has minutes.
+    """
     for e in ctx.involved():
-        minutes = (e["_intent"] or {}).get("baseline_handle_minutes") or 0.0
-        num = minutes / 60 if e["is_resolved"] else 0.0
+        minutes = (e["_intent"] or {}).get("baseline_handle_minutes")
+        num = minutes / 60 if e["is_resolved"] and minutes is not None else None
         yield Member(e["started_at"], ctx.episode_dims(e), num, pending=not e["is_mature"])
 
 
@@ -1002,24 +1009,29 @@ def out_of_hours_conversion_rate(ctx: Context) -> Iterator[Member]:
 
 @kpi_rows("surge_absorption")
 def surge_absorption(ctx: Context) -> list[Row]:
-    """handle_rate of the busiest ceil(5 %) local hours / handle_rate of the other hours.
+    """handle_rate in the busiest ceil(5 %) local hours / handle_rate in the other hours.
 
-    Hours of the cell with an eligible episode, by eligible episodes, the earlier hour first on a
-    tie; numerator and denominator are the two rates; null when there is no other hour or its
-    rate is 0.
+    Hours of the whole period with an eligible episode, by eligible episodes, the earlier hour
+    first on a tie; the cells of every dimension use the same hours. Numerator and denominator are
+    the two rates, each null without an eligible episode; null when the rate of the rest is 0.
     """
+    cells = cells_of(ctx, list(handle_rate(ctx)), tuple(GRAINS))
+    busiest: dict[tuple[str, date], set[tuple[date, str]]] = {}
+    for (grain, start, dimension, _), members in cells.items():
+        if dimension == "all":
+            counts: dict[tuple[date, str], int] = defaultdict(int)
+            for m in members:
+                counts[ctx.local_hour(m.at)] += 1
+            order = sorted(counts, key=lambda h: (-counts[h], h))
+            busiest[(grain, start)] = set(order[: math.ceil(0.05 * len(order))])
     rows = []
-    for cell, members in cells_of(ctx, list(handle_rate(ctx)), tuple(GRAINS)).items():
-        by_hour: dict[tuple[date, str], list[Member]] = defaultdict(list)
+    for cell, members in cells.items():
+        sides: dict[bool, list[float]] = {True: [], False: []}
         for m in members:
-            by_hour[ctx.local_hour(m.at)].append(m)
-        order = sorted(by_hour, key=lambda h: (-len(by_hour[h]), h))
-        busy_count = math.ceil(0.05 * len(order))
-        busy = [m for h in order[:busy_count] for m in by_hour[h]]
-        rest = [m for h in order[busy_count:] for m in by_hour[h]]
-        high = sum(m.num for m in busy) / len(busy)
-        low = sum(m.num for m in rest) / len(rest) if rest else None
-        rows.append(_row("surge_absorption", cell, high, low, high / low if low else None))
+            sides[ctx.local_hour(m.at) in busiest[cell[:2]]].append(m.num or 0.0)
+        high, low = (sum(s) / len(s) if s else None for s in (sides[True], sides[False]))
+        value = high / low if high is not None and low else None
+        rows.append(_row("surge_absorption", cell, high, low, value))
     return rows
 
 
@@ -1135,8 +1147,14 @@ def _ratings(ctx: Context, kind: str) -> Iterator[Member]:
 
 @kpi("helpful_rate", "rate")
 def helpful_rate(ctx: Context) -> Iterator[Member]:
-    """Thumbs up (score / scale_max >= 0.8) / thumbs; every thumb counts."""
-    return _ratings(ctx, "thumbs")
+    """Thumbs up (score / scale_max >= 0.8) / thumbs; every thumb counts.
+
+    Own dimension `category`.
+    """
+    for row in ctx.facts["fct_feedback"]:
+        if row["kind"] == "thumbs":
+            dims = {**_feedback_dims(ctx, row), "category": row["category"]}
+            yield Member(row["submitted_at"], dims, float(bool(row["is_satisfied"])), 1)
 
 
 @kpi("feedback_count", "count")

@@ -261,7 +261,13 @@ def _raw_rows(directory: Path, table: Table, rejected_files: list[tuple[str, str
             rejected_files.append((path.name, missing[0]))
             continue
         for number, cells in enumerate((c for c in reader if c), start=1):
-            rows.append({"file": path.name, "row_number": number, "raw": dict(zip(header, cells))})
+            rows.append(
+                {
+                    "file": path.name,
+                    "row_number": number,
+                    "raw": dict(zip(header, cells, strict=False)),
+                }
+            )
     return rows
 
 
