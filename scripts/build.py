@@ -197,7 +197,7 @@ class Outcome:
             self.failures.append(f"  {kind} {node.name}: {reason}")
         elif status == "skipped":
             self.skipped += 1
-        else:
+        elif status != "no-op":
             self.passed[kind] += 1
             if status == "warn":
                 self.warnings.append(f"  {kind} {node.name}: {result.message}")

@@ -110,7 +110,7 @@ class Plugin(BasePlugin):
         warehouse = _warehouse_file(creds)
         if warehouse is None:
             return
-        warehouse.parent.mkdir(parents=True, exist_ok=True)
+        warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if spill := config.get("temp_directory"):
             Path(spill).parent.mkdir(parents=True, exist_ok=True)
         config.setdefault("storage_compatibility_version", STORAGE_VERSION)

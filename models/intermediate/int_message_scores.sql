@@ -18,8 +18,12 @@ select
     messages.is_grounded,
     messages.cited_sources is not null as is_citing,
     coalesce(stale.is_stale, false) as is_stale,
-    {{ text_key("coalesce(messages.sender_id, '') || '|' || " ~ local_day('messages.sent_at')) }}
-        as sender_day_key,
+    case
+        when messages.sender_type = 'agent'
+            then {{ keyed_hash(
+                "coalesce(messages.sender_id, '') || '|' || " ~ local_day('messages.sent_at')
+            ) }}
+    end as agent_day,
     (
         coalesce(messages.input_tokens, 0) * prices.input_per_million
         + coalesce(messages.output_tokens, 0) * prices.output_per_million

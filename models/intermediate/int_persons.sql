@@ -1,4 +1,4 @@
--- Grain: person with a conversation, CRM contact rows included. Key: person_key.
+-- Grain: person with a conversation or a row in the CRM. Key: person_key.
 -- Left out: nobody. The only place where a name turns into its keyed hash.
 with contacts as (
 
@@ -39,17 +39,69 @@ conversation_persons as (
 
 ),
 
+-- the CRM may speak of contacts it did not export
+named_contacts as (
+
+    select
+        contact_id,
+        created_at
+    from {{ ref('conformed_leads') }}
+    union all
+    select
+        contact_id,
+        created_at
+    from {{ ref('conformed_deals') }}
+    union all
+    select
+        contact_id,
+        created_at
+    from {{ ref('conformed_tickets') }}
+    union all
+    select
+        contact_id,
+        booked_at as created_at
+    from {{ ref('conformed_meetings') }}
+
+),
+
+named_persons as (
+
+    select
+        coalesce(survivors.survivor_id, named_contacts.contact_id) as person_name,
+        min(named_contacts.created_at) as first_named_at
+    from named_contacts
+    left join {{ ref('int_contact_survivors') }} as survivors
+        on named_contacts.contact_id = survivors.contact_id
+    where
+        named_contacts.contact_id is not null
+        and named_contacts.created_at <= {{ as_of() }}
+    group by coalesce(survivors.survivor_id, named_contacts.contact_id)
+
+),
+
+names as (
+
+    select person_name from contact_persons
+    union
+    select person_name from conversation_persons
+    union
+    select person_name from named_persons
+
+),
+
 persons as (
 
     select
-        coalesce(conversation_persons.person_name, contact_persons.person_name) as person_name,
+        names.person_name,
         conversation_persons.first_opened_at,
         contact_persons.contact_created_at,
+        named_persons.first_named_at,
         coalesce(contact_persons.country, conversation_persons.country) as country,
         coalesce(contact_persons.language, conversation_persons.language) as language
-    from conversation_persons
-    full outer join contact_persons
-        on conversation_persons.person_name = contact_persons.person_name
+    from names
+    left join contact_persons on names.person_name = contact_persons.person_name
+    left join conversation_persons on names.person_name = conversation_persons.person_name
+    left join named_persons on names.person_name = named_persons.person_name
 
 )
 
@@ -58,6 +110,7 @@ select
     {{ keyed_hash('person_name') }} as person_id,
     first_opened_at,
     contact_created_at,
+    first_named_at,
     country,
     language
 from persons

@@ -139,20 +139,24 @@ judged as (
         states.policy,
         states.decided_at,
         states.decided_at <= {{ as_of() }} as is_mature,
-        states.answer_rule,
-        states.agent_reply_blocks,
-        states.request_blocks,
-        states.negative_feedback_blocks,
-        states.abandonment_blocks,
-        coalesce(states.first_answer_at <= states.decided_at, false) as has_answer,
-        coalesce(states.first_sourced_answer_at <= states.decided_at, false) as has_sourced_answer,
-        coalesce(event_times.handed_off_at <= states.decided_at, false) as has_handoff_event,
-        coalesce(states.first_agent_at <= states.decided_at, false) as has_agent_message,
-        coalesce(event_times.requested_at <= states.decided_at, false) as has_request,
+        case states.answer_rule
+            when 'any' then coalesce(states.first_answer_at <= states.decided_at, false)
+            when 'sourced'
+                then coalesce(states.first_sourced_answer_at <= states.decided_at, false)
+            else true
+        end as is_answered,
+        -- an agent's takeover is an agent message, so it blocks where those block
+        coalesce(event_times.handed_off_at <= states.decided_at, false)
+        or (
+            states.agent_reply_blocks
+            and coalesce(states.first_agent_at <= states.decided_at, false)
+        ) as is_handed_off,
+        states.request_blocks
+        and coalesce(event_times.requested_at <= states.decided_at, false) as is_request_unmet,
+        states.negative_feedback_blocks and coalesce(ratings.rating <= 0.4e0, false) as is_rejected,
+        states.abandonment_blocks and coalesce(states.is_abandoned, false) as is_abandoned,
         coalesce(event_times.confirmed_at <= states.decided_at, false) as is_confirmed,
-        coalesce(ratings.rating <= 0.4e0, false) as is_rated_badly,
         coalesce(ratings.rating >= 0.8e0, false) as is_rated_well,
-        coalesce(states.is_abandoned, false) as is_abandoned,
         returns.episode_key is not null as has_returned
     from states
     left join event_times on states.episode_key = event_times.episode_key
@@ -173,24 +177,18 @@ select
     policy,
     decided_at,
     is_mature,
-    -- an agent's takeover is an agent message, so it blocks where those block
-    (
-        answer_rule = 'none'
-        or (answer_rule = 'any' and has_answer)
-        or (answer_rule = 'sourced' and has_sourced_answer)
-    )
-    and not has_handoff_event
-    and not (agent_reply_blocks and has_agent_message)
-    and not (request_blocks and has_request)
-    and not (negative_feedback_blocks and is_rated_badly)
-    and not (abandonment_blocks and is_abandoned)
+    is_answered
+    and not is_handed_off
+    and not is_request_unmet
+    and not is_rejected
+    and not is_abandoned
     and not has_returned as is_resolved,
     case
         when not is_mature then 'pending'
-        when has_handoff_event or has_agent_message then 'handed_off'
-        when has_request then 'request_unmet'
-        when not has_answer then 'unanswered'
-        when is_rated_badly then 'negative_feedback'
+        when is_handed_off then 'handed_off'
+        when is_request_unmet then 'request_unmet'
+        when not is_answered then 'unanswered'
+        when is_rejected then 'negative_feedback'
         when is_abandoned then 'abandoned'
         when is_confirmed or is_rated_well then 'confirmed'
         else 'assumed'

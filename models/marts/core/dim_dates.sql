@@ -1,11 +1,28 @@
 -- Grain: day. Key: date_day.
--- Left out: days before the first conversation's year and after the year of as-of.
-with bounds as (
+-- Left out: days before the year of the first conversation, deal, ticket or cost, and after the year
+-- of as-of.
+with beginnings as (
+
+    select min(opened_at) as begins_at
+    from {{ ref('int_conversations') }}
+    union all
+    select min(created_at) as begins_at
+    from {{ ref('int_deals') }}
+    union all
+    select min(created_at) as begins_at
+    from {{ ref('int_tickets') }}
+    union all
+    select cast(min(month) as timestamp) as begins_at
+    from {{ ref('conformed_costs') }}
+
+),
+
+bounds as (
 
     select
-        cast(date_trunc('year', coalesce(min(opened_at), {{ as_of() }})) as date) as first_day,
+        cast(date_trunc('year', coalesce(min(begins_at), {{ as_of() }})) as date) as first_day,
         cast(date_trunc('year', {{ as_of() }}) as date) + interval '1' year as end_day
-    from {{ ref('int_conversations') }}
+    from beginnings
 
 ),
 

@@ -4,7 +4,9 @@ select
     person_id,
     country,
     language,
-    coalesce(
-        least(first_opened_at, contact_created_at), first_opened_at, contact_created_at
+    least(
+        coalesce(first_opened_at, contact_created_at, first_named_at),
+        coalesce(contact_created_at, first_opened_at, first_named_at),
+        coalesce(first_named_at, first_opened_at, contact_created_at)
     ) as first_seen_at
 from {{ ref('int_persons') }}

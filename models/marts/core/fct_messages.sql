@@ -48,7 +48,7 @@ select
     case when messages.sender_type = 'contact' then scores.sentiment end as sentiment,
     moods.sentiment_shift,
     scores.llm_cost,
-    case when messages.sender_type = 'agent' then scores.sender_day_key end as agent_day_key,
+    scores.agent_day,
     messages.is_answer,
     messages.is_sourced_answer,
     messages.sender_type = 'contact' and scores.is_labelled as is_labelled,

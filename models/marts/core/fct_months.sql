@@ -6,9 +6,18 @@ with costs as (
     select
         month,
         case when count(*) = count(amount) then sum(amount) end as all_costs,
-        sum(case when category in ('bot_platform', 'llm', 'channel') then amount end) as bot_costs,
-        sum(case when category in ('agent_labour', 'tools', 'devices') then amount end)
-            as other_costs
+        case
+            when count(*) = count(amount)
+                then sum(case when category in ('bot_platform', 'llm', 'channel') then amount end)
+        end as bot_costs,
+        case
+            when count(*) = count(amount)
+                then
+                    coalesce(
+                        sum(case when category in ('agent_labour', 'tools', 'devices') then amount end),
+                        0
+                    )
+        end as other_costs
     from {{ ref('fct_costs') }}
     group by month
 
@@ -70,7 +79,7 @@ select
     baselines.baseline_cost_per_service
     - costs.all_costs / nullif(episodes.served_count, 0) as saving_per_service,
     baselines.baseline_cost_per_service * coalesce(episodes.served_count, 0)
-    - coalesce(costs.other_costs, 0)
+    - costs.other_costs
     + coalesce(margins.attributed_margin, 0)
     - costs.bot_costs as net_benefit
 from months
