@@ -1,5 +1,5 @@
--- The resolution policies name one called house, without which no episode has an outcome, and a return
--- does not block it, as no outcome says so.
+-- The resolution policies name one called house, without which no episode has an outcome, and a
+-- return does not block it, as no outcome says so.
 select 'house' as missing_policy
 where
     (

@@ -1,6 +1,6 @@
 -- Grain: day. Key: date_day.
--- Left out: days before the year of the first conversation, deal, ticket or cost, and after the year
--- of as-of.
+-- Left out: days before the year of the first conversation, deal, ticket or cost, and after the
+-- year of as-of.
 with beginnings as (
 
     select min(opened_at) as begins_at

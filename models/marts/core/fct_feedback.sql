@@ -1,6 +1,6 @@
 -- Grain: rating at or before as-of. Key: feedback_id.
--- Left out: tests and spam; comments. It is attributed to who wrote the last bot or agent message of
--- the conversation at or before it.
+-- Left out: tests and spam; comments. It is attributed to who wrote the last bot or agent message
+-- of the conversation at or before it.
 with writers as (
 
     select

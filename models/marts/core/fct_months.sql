@@ -1,24 +1,27 @@
 -- Grain: month with costs or episodes. Key: month.
 -- Left out: nothing. Costs and what they bought, in the reporting currency; null where the costs,
 -- their rate or the baseline is unknown.
-with costs as (
+with parts as (
+
+    select
+        month,
+        amount,
+        case when category in ('bot_platform', 'llm', 'channel') then amount end as bot_amount,
+        case
+            when category in ('agent_labour', 'tools', 'devices') then amount else 0
+        end as other_amount
+    from {{ ref('fct_costs') }}
+
+),
+
+costs as (
 
     select
         month,
         case when count(*) = count(amount) then sum(amount) end as all_costs,
-        case
-            when count(*) = count(amount)
-                then sum(case when category in ('bot_platform', 'llm', 'channel') then amount end)
-        end as bot_costs,
-        case
-            when count(*) = count(amount)
-                then
-                    coalesce(
-                        sum(case when category in ('agent_labour', 'tools', 'devices') then amount end),
-                        0
-                    )
-        end as other_costs
-    from {{ ref('fct_costs') }}
+        case when count(*) = count(amount) then sum(bot_amount) end as bot_costs,
+        case when count(*) = count(amount) then sum(other_amount) end as other_costs
+    from parts
     group by month
 
 ),
