@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.util
+import json
 import re
 import sys
 from collections import Counter, defaultdict
@@ -19,7 +20,6 @@ from types import ModuleType
 from typing import NamedTuple
 
 import duckdb
-import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,17 +224,25 @@ SQL_TYPES = {"ts": "timestamptz", "num": "double", "int": "bigint", "bool": "boo
 
 
 @pytest.fixture(scope="module")
-def sql(demo: Landing) -> Iterator[duckdb.DuckDBPyConnection]:
+def sql(
+    demo: Landing, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """The accepted rows as typed tables, with a few helping views."""
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
     for table, columns in TABLES.items():
         fields = ", ".join(f'"{column.name}" {SQL_TYPES[column.kind]}' for column in columns)
         connection.execute(f"create table {table} ({fields})")
-        values = [[row[column.name] for column in columns] for row in demo.accepted[table]]
-        frame = pd.DataFrame(values, columns=[column.name for column in columns], dtype=object)
-        connection.register("frame", frame)
-        connection.execute(f"insert into {table} select * from frame")
+        lines = tmp_path_factory.getbasetemp() / f"{table}.jsonl"
+        with lines.open("w", encoding="utf-8") as file:
+            for row in demo.accepted[table]:
+                record = {column.name: row[column.name] for column in columns}
+                file.write(json.dumps(record, default=str) + "\n")
+        types = {column.name: SQL_TYPES[column.kind] for column in columns}
+        connection.execute(
+            f"insert into {table} select * from read_json("
+            f"'{lines}', format = 'newline_delimited', columns = {types})"
+        )
     connection.execute(HELPERS)
     yield connection
     connection.close()
