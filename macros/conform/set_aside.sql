@@ -39,21 +39,6 @@ left join {{ parent }} as conversations
 {%- endmacro %}
 
 
-{#- A row of landed text as one JSON object, personal columns masked character by character. -#}
-{% macro json_row(columns) -%}
-    {{ return(adapter.dispatch('json_row', 'parley')(columns)) }}
-{%- endmacro %}
-
-{% macro default__json_row(columns) -%}
-    cast(json_object(
-        {%- for column in columns %}
-        '{{ column.name }}', {{ mask_all(column.name) if column.personal else column.name }}
-        {%- if not loop.last %},{% endif %}
-        {%- endfor %}
-    ) as string)
-{%- endmacro %}
-
-
 {#- The rows of a raw relation that are not in its conformed one. -#}
 {% macro left_out_rows(landed, conformed) -%}
 select landed.*

@@ -27,3 +27,17 @@
 {% macro default__microseconds_to_utc(microseconds) -%}
     make_timestamp({{ microseconds }})
 {%- endmacro %}
+
+{#- A row of landed text as one JSON object, personal columns masked character by character. -#}
+{% macro json_row(columns) -%}
+    {{ return(adapter.dispatch('json_row', 'parley')(columns)) }}
+{%- endmacro %}
+
+{% macro default__json_row(columns) -%}
+    cast(json_object(
+        {%- for column in columns %}
+        '{{ column.name }}', {{ mask_all(column.name) if column.personal else column.name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    ) as string)
+{%- endmacro %}

@@ -1,3 +1,1 @@
-{{ config(schema='intermediate') }}
-
 {{ kpi_cells(ref('fct_messages'), 'scored_messages') }}
