@@ -139,7 +139,7 @@ from cells
         {%- elif measure.agg == 'count' -%}
             {%- do columns.append('cast(count(' ~ part ~ ') as double) as ' ~ measure.name) -%}
         {%- elif measure.agg == 'count_distinct' -%}
-            {%- do columns.append('cast(count(distinct ' ~ part ~ ') as double) as ' ~ measure.name) -%}
+            {%- do columns.append('cast(count(distinct ' ~ text_key(part) ~ ') as double) as ' ~ measure.name) -%}
         {%- elif measure.agg == 'average' -%}
             {%- do columns.append('cast(sum(' ~ part ~ ') as double) as ' ~ measure.name ~ '_sum') -%}
             {%- do columns.append('cast(count(' ~ part ~ ') as double) as ' ~ measure.name ~ '_count') -%}

@@ -76,7 +76,10 @@ select
     costs.bot_costs,
     costs.other_costs,
     margins.attributed_margin,
-    baselines.baseline_cost_per_service,
+    case
+        when costs.month is not null or episodes.served_count > 0
+            then baselines.baseline_cost_per_service
+    end as baseline_cost_per_service,
     coalesce(episodes.served_count, 0) as served_count,
     coalesce(episodes.involved_count, 0) as involved_count,
     baselines.baseline_cost_per_service
