@@ -7,7 +7,7 @@ with human_contacts as (
         conversations.person_key,
         events.conversation_key,
         events.occurred_at as happened_at
-    from {{ ref('int_events') }} as events
+    from {{ ref('int_episode_events') }} as events
     inner join {{ ref('int_conversations') }} as conversations
         on events.conversation_key = conversations.conversation_key
     where events.event_type = 'handoff_initiated'

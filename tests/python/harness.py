@@ -128,6 +128,12 @@ def _builder(project: Path) -> _Builder:
     return _Builder(project)
 
 
+def semantic_manifest(project: Path = ROOT) -> str:
+    """What dbt hands to MetricFlow, as JSON; it names the catalog of the warehouses built here."""
+    path = _builder(project).scratch / "target" / "semantic_manifest.json"
+    return path.read_text(encoding="utf-8")
+
+
 @cache
 def _session_directory() -> Path:
     directory = Path(tempfile.mkdtemp(prefix="parley_tests_"))
@@ -299,9 +305,9 @@ def _serve(scratch: Path) -> None:
 
     from dbt.cli.main import dbtRunner
 
-    quiet = ["--quiet", "--no-write-json", "--log-level-file", "none", "--no-use-colors"]
+    quiet = ["--quiet", "--log-level-file", "none", "--no-use-colors"]
     paths = ["--target-path", str(scratch / "target"), "--log-path", str(scratch)]
-    parsed = dbtRunner().invoke([*quiet, "parse", "--no-partial-parse", *paths])
+    parsed = dbtRunner().invoke([*quiet, "--write-json", "parse", "--no-partial-parse", *paths])
     if not parsed.success:
         answer(json.dumps(f"the project cannot be parsed: {parsed.exception}"))
         return
@@ -319,7 +325,7 @@ def _serve(scratch: Path) -> None:
                 os.environ.update(request["settings"])
                 runner = dbtRunner(manifest=parsed.result)  # type: ignore[arg-type]
                 arguments = ["build", *without_tests, *request["arguments"], *paths]
-                outcome = runner.invoke([*quiet, *arguments])
+                outcome = runner.invoke([*quiet, "--no-write-json", *arguments])
                 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
                 DuckDBConnectionManager.close_all_connections()

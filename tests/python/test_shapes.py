@@ -18,7 +18,7 @@ AS_OF = datetime(2026, 6, 30)
 BERLIN = "Europe/Berlin"
 EMOJI = "Wo ist mein Paket? 👩‍👩‍👧‍👦 🇩🇪 naïve"
 CHINESE = "我的订单在哪里？请尽快回复，谢谢。"
-NULL_BYTE = "before\x00after"
+NULL_BYTE = "zebra\x00quagga"
 LONG = 10_000
 
 
@@ -155,7 +155,7 @@ def test_a_day_of_25_hours_is_one_day(warehouse: Warehouse) -> None:
 
 def test_a_leap_day(warehouse: Warehouse) -> None:
     assert opens_of(warehouse, date(2024, 2, 29)) == 1
-    key = ("chat_opens", "month", date(2024, 2, 1), "all", "all")
+    key = ("chat_opens", "month", date(2024, 2, 1), "campaign", "leap")
     assert warehouse.kpis("chat_opens")[key]["value"] == 1
 
 
@@ -179,8 +179,8 @@ def test_text_survives_and_is_not_published(warehouse: Warehouse) -> None:
     }
     for table in warehouse.tables():
         published = repr(warehouse.rows(table))
-        for text in ("Wo ist mein", "👩", "订单", "before", "after\x00"):
-            assert text not in published or table == "kpi_catalog", (table, text)
+        for text in ("Wo ist mein", "👩", "订单", "zebra", "quagga"):
+            assert text not in published, (table, text)
 
 
 def test_a_conversation_of_ten_thousand_messages(warehouse: Warehouse) -> None:
