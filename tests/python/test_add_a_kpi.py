@@ -148,11 +148,10 @@ def test_a_type_that_kpi_values_does_not_know_is_refused(landing: Path) -> None:
     """By name, with what to write instead."""
     copy = copy_of_the_project("derived")
     with (copy / "models" / "metrics" / "episodes.yml").open("a", encoding="utf-8") as stream:
-        stream.write(
-            METRIC.replace("type: ratio", "type: derived").replace(
-                "      numerator: contained_episodes\n      denominator: decided_eligible_episodes\n",
-                "      expr: handle_rate * 2\n      metrics: [{name: handle_rate}]\n",
-            )
+        parts = (
+            "      numerator: contained_episodes\n      denominator: decided_eligible_episodes\n"
         )
-    with pytest.raises(BuildError, match="contained_share has type 'derived'.* simple or ratio"):
+        derived = "      expr: handle_rate * 2\n      metrics: [{name: handle_rate}]\n"
+        stream.write(METRIC.replace("type: ratio", "type: derived").replace(parts, derived))
+    with pytest.raises(BuildError, match=r"contained_share has type 'derived'.* simple or ratio"):
         build_anew(landing, AS_OF, project=copy)

@@ -335,7 +335,7 @@ def handoffs(s: Story) -> None:
 @scenario
 def turns(s: Story) -> None:
     """Six turns. Answered after 4 s; the same intent again, fallback after 6 s; a fallback intent
-    below the threshold, asked back after 11 s; another below it, answered after 39 s; one without an
+    below the threshold, asked back after 11 s; another below it, answered after 39 s; one with no
     intent and without a reply; in a second session thanks, which need no answer."""
     (
         s.chat("turns")
@@ -437,8 +437,8 @@ def tickets(s: Story) -> None:
 @scenario
 def money(s: Story) -> None:
     """March 2026: costs of 100 + 20 + 30 for the bot and 200 + 40 + 10 besides; four episodes
-    served, three of them by the bot; a deal with a margin of 60. A service cost 160 before. In April
-    only the platform is paid (70), in December only people."""
+    served, three of them by the bot; a deal with a margin of 60. Before, a service cost 160. April has
+    only the platform to pay (70), December only people."""
     march = datetime(2026, 3, 9, 10)
     for month, category, amount in [
         ("2026-03-01", "bot_platform", 100),
@@ -645,10 +645,7 @@ def spread(kpi: str, campaign: str, values: list[float], *quantiles: float) -> l
     names = [f"{kpi}_median", f"{kpi}_p90", f"{kpi}_p95"]
     return [
         Cell(kpi, campaign, total, n, total / n),
-        *(
-            Cell(name, campaign, None, n, at)
-            for name, at in zip(names, quantiles, strict=True)
-        ),
+        *(Cell(name, campaign, None, n, at) for name, at in zip(names, quantiles, strict=True)),
     ]
 
 
@@ -777,9 +774,8 @@ EMPTY = {
     "roi": ("all", "all", date(2025, 12, 1)),
     "hours_saved": ("campaign", "no minutes", MAY),
     "topic_trend": ("topic", "others", date(2025, 9, 1)),
-} | {
-    kpi: ("campaign", "no bot", MAY)
-    for kpi in [
+} | dict.fromkeys(
+    [
         "fallback_rate",
         "missed_rate",
         "intent_match_rate",
@@ -789,17 +785,33 @@ EMPTY = {
         "handle_rate",
         "resolution_rate",
         "first_response_seconds",
-    ]
-}
+    ],
+    ("campaign", "no bot", MAY),
+)
 # Where everything is still open; a count is 0 so far, all else has no value.
 PENDING = dict.fromkeys(
-    """
-    resolved_conversations resolution_rate containment_rate deflection_rate automation_rate
-    partial_automation_rate tier1_resolution_rate repetitive_coverage fcr_rate reopen_rate
-    hours_saved conversion_rate out_of_hours_conversion_rate self_service_rate
-    human_assistance_rate other_channel_rate recommendation_acceptance_rate sales_from_leads
-    lead_to_sale_rate lead_revenue
-    """.split(),
+    [
+        "resolved_conversations",
+        "resolution_rate",
+        "containment_rate",
+        "deflection_rate",
+        "automation_rate",
+        "partial_automation_rate",
+        "tier1_resolution_rate",
+        "repetitive_coverage",
+        "fcr_rate",
+        "reopen_rate",
+        "hours_saved",
+        "conversion_rate",
+        "out_of_hours_conversion_rate",
+        "self_service_rate",
+        "human_assistance_rate",
+        "other_channel_rate",
+        "recommendation_acceptance_rate",
+        "sales_from_leads",
+        "lead_to_sale_rate",
+        "lead_revenue",
+    ],
     "pending",
 ) | {"missed_rate": "awaiting"}
 PENDING_COUNTS = {"resolved_conversations", "sales_from_leads"}
@@ -833,9 +845,7 @@ def catalog(warehouse: Warehouse) -> dict[str, Row]:
 
 
 def cell_of(values: dict[Any, Row], cell: Cell) -> Row | None:
-    return values.get(
-        (cell.kpi, "month", cell.month, cell.dimension, cell.value_of_dimension)
-    )
+    return values.get((cell.kpi, "month", cell.month, cell.dimension, cell.value_of_dimension))
 
 
 def test_nothing_was_rejected(warehouse: Warehouse) -> None:
@@ -865,9 +875,7 @@ def test_nothing_to_divide_by(values: dict[Any, Row], cell: Cell) -> None:
     assert (row["ci_low"], row["ci_high"]) == (None, None)
 
 
-def test_without_members_there_is_no_value(
-    values: dict[Any, Row], catalog: dict[str, Row]
-) -> None:
+def test_without_members_there_is_no_value(values: dict[Any, Row], catalog: dict[str, Row]) -> None:
     """Never a 0 that nothing stands behind, for any KPI."""
     counted = {"conversations": 1.0, "guardrail_rate": 0.0}
     for kpi in catalog:

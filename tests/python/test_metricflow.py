@@ -184,7 +184,8 @@ def test_kpi_values_knows_every_metric() -> None:
     for model in MODELS.values():
         for measure in model["measures"]:
             assert measure["agg"] in aggregations | {"percentile"}, measure["name"]
-            assert "filter" not in measure and "non_additive_dimension" not in measure
+            assert "filter" not in measure
+            assert "non_additive_dimension" not in measure
 
 
 @pytest.mark.parametrize(
@@ -224,9 +225,7 @@ UNDER_A_DIMENSION = [
 @pytest.mark.parametrize(
     ("names", "dimension", "group"), UNDER_A_DIMENSION, ids=lambda part: str(part)[:40]
 )
-def test_under_a_dimension(
-    flow: MetricFlow, names: list[str], dimension: str, group: str
-) -> None:
+def test_under_a_dimension(flow: MetricFlow, names: list[str], dimension: str, group: str) -> None:
     for grain in meta(METRICS[names[0]]).get("grains", ["week"]):
         lines, agreed = differences(flow, names, grain, dimension, group)
         assert not lines, "\n".join(lines[:10])

@@ -9,6 +9,7 @@ import sys
 from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_as_of_equals_an_export_of_that_instant() -> None:
 
 def test_the_cut_left_something_out() -> None:
     """Else the comparison above would say nothing."""
-    directory, as_of = full_landing()
+    directory, _ = full_landing()
     landing, cut = read_landing(directory), read_landing(cut_landing())
     for table in ("conversations", "messages", "events", "deals"):
         assert 0 < len(cut.tables[table]) < len(landing.tables[table])
@@ -192,7 +193,7 @@ def test_outcomes_add_up(built: Warehouse) -> None:
 
 
 def test_sessions_partition_activities(built: Warehouse) -> None:
-    """Every activity lies in one session; gaps within one are at most 30 minutes, between longer."""
+    """Every activity lies in one session; gaps within it are at most 30 minutes, between longer."""
     sessions = built.query(
         "select conversation_key, session_number, started_at, ended_at "
         "from intermediate.int_sessions order by 1, 2"
@@ -209,7 +210,7 @@ def test_sessions_partition_activities(built: Warehouse) -> None:
     for session in sessions:
         mine = times[session["conversation_key"], session["session_number"]]
         assert (session["started_at"], session["ended_at"]) == (mine[0], mine[-1])
-        assert all(b - a <= limit for a, b in zip(mine, mine[1:], strict=False))
+        assert all(b - a <= limit for a, b in pairwise(mine))
         if previous and previous["conversation_key"] == session["conversation_key"]:
             assert session["session_number"] == previous["session_number"] + 1
             assert session["started_at"] - previous["ended_at"] > limit
