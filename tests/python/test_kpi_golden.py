@@ -437,8 +437,8 @@ def tickets(s: Story) -> None:
 @scenario
 def money(s: Story) -> None:
     """March 2026: costs of 100 + 20 + 30 for the bot and 200 + 40 + 10 besides; four episodes
-    served, three of them by the bot; a deal with a margin of 60. Before, a service cost 160. April has
-    only the platform to pay (70), December only people."""
+    served, three of them by the bot; a deal with a margin of 60. Before, a service cost 160. April
+    has only the platform to pay (70), December only people."""
     march = datetime(2026, 3, 9, 10)
     for month, category, amount in [
         ("2026-03-01", "bot_platform", 100),
