@@ -184,8 +184,11 @@ def build_anew(
 
 
 @cache
-def _built(landing: Path, as_of: datetime, salt: str, variables: str) -> Warehouse:
-    return build_anew(landing, as_of, salt, json.loads(variables))
+def _built(landing: Path, as_of: datetime, salt: str, variables: str) -> Warehouse | BuildError:
+    try:
+        return build_anew(landing, as_of, salt, json.loads(variables))
+    except BuildError as error:
+        return error
 
 
 def build(
@@ -194,8 +197,11 @@ def build(
     salt: str = SALT,
     variables: Mapping[str, Any] | None = None,
 ) -> Warehouse:
-    """As `build_anew`, but once per test run for the same arguments."""
-    return _built(landing, as_of, salt, json.dumps(dict(variables or {}), sort_keys=True))
+    """As `build_anew`, but once per test run for the same arguments, also where it fails."""
+    built = _built(landing, as_of, salt, json.dumps(dict(variables or {}), sort_keys=True))
+    if isinstance(built, BuildError):
+        raise BuildError(*built.args)
+    return built
 
 
 # ----------------------------------------------------------------------------------- landings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import random
 import shutil
 import sys
@@ -137,13 +138,18 @@ def test_order_of_rows_and_files_does_not_matter() -> None:
 
 
 def test_the_same_rows_again_change_nothing() -> None:
-    """The last file of every table once more, under another name."""
+    """The last file of every table once more under another name, and once more with an empty line
+    at its end, so that it is no longer the same file."""
     directory, as_of = full_landing()
     again = scratch_directory("again")
     shutil.copytree(directory, again, dirs_exist_ok=True)
     for folder in again.iterdir():
         last = max(folder.iterdir())
-        (folder / f"zz_{last.name}").write_bytes(last.read_bytes())
+        data = last.read_bytes()
+        rows = gzip.decompress(data) if last.suffix == ".gz" else data
+        rows += b"\r\n" if rows.endswith(b"\r\n") else b"\n"
+        (folder / f"zy_{last.name}").write_bytes(data)
+        (folder / f"zz_{last.name.removesuffix('.gz')}").write_bytes(rows)
     assert_same_marts(full(), build_anew(again, as_of), LOADING)
 
 
