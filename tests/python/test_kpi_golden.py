@@ -916,7 +916,7 @@ def student_t(degrees: int) -> float:
             for i in range(steps + 1)
         ]
         simpson = heights[0] + heights[-1] + 4 * sum(heights[1:-1:2]) + 2 * sum(heights[2:-1:2])
-        return simpson * width / 3
+        return float(simpson * width / 3)
 
     low, high = 0.0, 20.0
     while high - low > 1e-11:

@@ -85,7 +85,7 @@ class MetricFlow:
 
     def __init__(self, warehouse: Warehouse) -> None:
         manifest = parse_manifest_from_dbt_generated_manifest(semantic_manifest())
-        client = SimpleNamespace(
+        client: Any = SimpleNamespace(
             sql_engine_type=SqlEngine.DUCKDB, sql_plan_renderer=DuckDbSqlPlanRenderer()
         )
         self.metrics = {metric.name: metric for metric in manifest.metrics}
@@ -93,7 +93,7 @@ class MetricFlow:
         self.values = warehouse.kpis()
         self.engine = MetricFlowEngine(
             SemanticManifestLookup(manifest),
-            client,  # type: ignore[arg-type]
+            client,
         )
 
     def query(self, metrics: list[str], group_by: list[str]) -> list[Row]:

@@ -51,7 +51,8 @@ def message(name: str, chat: str, sent_at: Any, sender: str = "contact", **colum
 def tables() -> dict[str, list[Row]]:
     """All shapes that may stand in one landing; a conversation each."""
     at = datetime(2026, 5, 4, 10)
-    conversations, messages = [], []
+    conversations: list[Row] = []
+    messages: list[Row] = []
 
     def tell(name: str, opened_at: Any, *rows: Row) -> None:
         conversations.append(conversation(name, opened_at, campaign=name))
