@@ -18,7 +18,7 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from contract import ContractError
+from contract import ROOT, ContractError
 from load import (
     DEMO,
     STORAGE_VERSION,
@@ -30,6 +30,9 @@ from load import (
 
 # A warehouse in memory is for compiling and linting only; its pseudonyms are worth nothing.
 THROW_AWAY_SALT = "in-memory warehouses publish nothing"
+
+# What rows are derived by: files and directories of this repository.
+DERIVED_BY = ("dbt_project.yml", "models", "macros", "seeds/reference", "requirements.lock")
 
 HMAC_BLOCK = 64  # bytes of one SHA-256 block
 
@@ -88,6 +91,21 @@ def hmac_blocks(salt: str) -> tuple[bytes, bytes]:
     return bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)
 
 
+def build_digest(salt: str) -> str:
+    """Digest of what rows are derived by: models, macros, seeds, parameters, versions, the salt.
+
+    When it changes, the next dbt run derives all rows anew.
+    """
+    digest = hashlib.sha256(salt.encode("utf-8"))
+    for name in DERIVED_BY:
+        path = ROOT / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(f"\0{file.relative_to(ROOT)}\0".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def _is_writable(con: duckdb.DuckDBPyConnection) -> bool:
     row = con.execute(
         "select readonly from duckdb_databases() where database_name = current_database()"
@@ -127,6 +145,7 @@ class Plugin(BasePlugin):
             if (warehouse := _warehouse_file(self.creds)) is not None:
                 salt = salt_beside(warehouse)
             self._inner, self._outer = hmac_blocks(salt)
+            self._digest = build_digest(salt)
             if _is_writable(conn):
                 self._load(conn, in_memory=warehouse is None)
         except (LandingError, ContractError) as error:
@@ -145,6 +164,7 @@ class Plugin(BasePlugin):
             print(text, file=sys.stderr)
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Set the variables `parley_hmac_inner` and `parley_hmac_outer`, both of type blob."""
+        """Set the variables `parley_hmac_inner`, `parley_hmac_outer` (blobs), `parley_build_digest`."""
         cursor.execute("set variable parley_hmac_inner = $1", [self._inner])
         cursor.execute("set variable parley_hmac_outer = $1", [self._outer])
+        cursor.execute("set variable parley_build_digest = $1", [self._digest])

@@ -11,18 +11,16 @@
 {% macro conform(landed, adapters=[], seed=none, parent=none) -%}
     {%- if not execute %}{{ return('select 1 as parsed') }}{% endif -%}
     {%- set columns = contract_columns(model) -%}
+    {%- if config.get('incremental_strategy') == 'arrived' and run_mode() == 'touched' -%}
+        {{ return(conform_arrived(landed, columns, parent)) }}
+    {%- endif -%}
     {%- set key = contract_key(columns) -%}
     {%- set key_text = row_key_text(columns) -%}
+    {%- set landed_rows = landed if key else '(' ~ newest_versions(landed) ~ ')' -%}
 
-with landed as (
+with keys as (
 
-    {{ typed_rows(landed if key else '(' ~ newest_versions(landed) ~ ')', columns) }}
-
-),
-
-keys as (
-
-    select {{ text_key(key_text) }} as _row_key from landed
+    select {{ text_key(key_text) }} as _row_key from {{ landed_rows }} as landed
     {%- for adapter_model in adapters %}
     union all
     select {{ text_key(key) }} as _row_key from {{ adapter_model }}
@@ -45,12 +43,13 @@ repeated as (
         {{ key_text }} as _row_text,
         _row_id,
         {{ rejection_reason(columns) }} as _reason
-    from landed
-    where
-        {{ text_key(key_text) }} in (select _row_key from repeated_keys)
-        {%- if parent is not none %}
-        and {{ text_key('conversation_id') }} in (select conversation_key from {{ parent }})
-        {%- endif %}
+    from (
+        {{ typed_rows(landed_rows, columns) }}
+        where {{ text_key(key_text) }} in (select _row_key from repeated_keys)
+    ) as landed
+    {%- if parent is not none %}
+    where {{ text_key('conversation_id') }} in (select conversation_key from {{ parent }})
+    {%- endif %}
     {%- for adapter_model in adapters %}
     union all
     select
@@ -83,7 +82,9 @@ judged as (
         {{ key_text }} as _row_text,
         _row_id,
         {{ rejection_reason(columns) }} as _reason
-    from landed
+    from (
+        {{ typed_rows(landed_rows, columns) }}
+    ) as landed
     {%- for adapter_model in adapters %}
     union all
     select
@@ -126,6 +127,67 @@ where
     {%- if parent is not none %}
     and {{ text_key('judged.conversation_id') }} in (select conversation_key from {{ parent }})
     {%- endif %}
+{%- endmacro %}
+
+
+{#- The rows of a conformed model that landed since the last run, or were orphans until now, and are the
+    newest of their key. -#}
+{% macro conform_arrived(landed, columns, parent) -%}
+    {%- set key = contract_key(columns) -%}
+with landed as (
+
+    {{ typed_rows('(' ~ arrived_rows(landed, model.alias) ~ ')', columns) }}
+
+),
+
+judged as (
+
+    select
+        {%- for column in columns %}
+        {{ typed_value(column) }} as {{ column.name }},
+        {%- endfor %}
+        _row_id,
+        row_number() over (partition by {{ key }} order by _row_id desc) as newest_first
+    from landed
+    where
+        {{ rejection_reason(columns) }} is null
+        {%- if parent is not none %}
+        and {{ text_key('conversation_id') }} in (select conversation_key from {{ parent }})
+        {%- endif %}
+
+)
+
+select
+    {%- for column in columns %}
+    judged.{{ column.name }},
+    {%- endfor %}
+    {%- if 'conversation_key' in model.columns %}
+    {{ text_key('judged.conversation_id') }} as conversation_key,
+    {%- endif %}
+    judged._row_id
+from judged
+left join {{ this }} as kept
+    on
+        judged.{{ key }} = kept.{{ key }}
+        and judged._row_id < kept._row_id
+where
+    judged.newest_first = 1
+    and kept._row_id is null
+{%- endmacro %}
+
+
+{#- The rows of a raw relation that landed since the last run, and those that were orphans then. -#}
+{% macro arrived_rows(landed, entity) -%}
+select arrived.*
+from {{ landed }} as arrived
+where arrived._row_id > {{ this_run().previous_row_id }}
+union all
+select waiting.*
+from {{ landed }} as waiting
+inner join touched.orphans
+    on
+        waiting._row_id = orphans._row_id
+        and orphans.table_name = '{{ entity }}'
 {%- endmacro %}
 
 

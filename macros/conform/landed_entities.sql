@@ -7,3 +7,12 @@
         'model_prices', 'kpi_targets', 'resolution_policies',
     ]) }}
 {%- endmacro %}
+
+
+{#- The entities whose conformed models take in what arrives; the others are small and read whole. -#}
+{% macro arriving_entities() -%}
+    {{ return([
+        'conversations', 'messages', 'events', 'feedback', 'answers', 'contacts', 'leads',
+        'meetings', 'deals', 'tickets', 'experiment_assignments',
+    ]) }}
+{%- endmacro %}

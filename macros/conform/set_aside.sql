@@ -7,6 +7,7 @@
     {%- set node = graph.nodes['model.parley.conformed_' ~ entity] -%}
     {%- set columns = contract_columns(node) -%}
 select
+    landed._row_id,
     '{{ entity }}' as table_name,
     landed._file as file,
     landed._row_number as row_number,
@@ -24,12 +25,13 @@ select
 from (
     select
         {{ 'conversation_id,' if parent is not none }}
+        _row_id,
         _file,
         _row_number,
         {{ rejection_reason(columns) }} as _reason,
         {{ mask_identifiers(json_row(columns)) }} as raw
     from (
-        {{ typed_rows('(' ~ left_out_rows(landed, conformed) ~ ')', columns) }}
+        {{ typed_rows('(' ~ left_out_rows(judged_rows(landed, entity), conformed) ~ ')', columns) }}
     ) as left_out
 ) as landed
 {%- if parent is not none %}
@@ -46,4 +48,20 @@ from {{ landed }} as landed
 left join {{ conformed }} as accepted
     on landed._row_id = accepted._row_id
 where accepted._row_id is null
+{%- endmacro %}
+
+
+{#- The rows of a raw relation that this run has judged: all of them in a full run; those that landed,
+    those that were orphans and those that were replaced otherwise. -#}
+{% macro judged_rows(landed, entity) -%}
+    {%- if run_mode() == 'full' or entity not in arriving_entities() -%}
+        {{ return(landed) }}
+    {%- endif -%}
+(
+    {{ arrived_rows(landed, entity) }}
+    union all
+    select older.*
+    from {{ landed }} as older
+    where older._row_id in (select _row_id from touched.conformed_{{ entity }}__before)
+)
 {%- endmacro %}

@@ -12,8 +12,8 @@ with candidates as (
             ),
             1
         ) as episode_number
-    from {{ ref(model_name) }} as facts
-    inner join {{ ref('int_episode_spans') }} as spans
+    from {{ changed(model_name) }} as facts
+    inner join {{ changed('int_episode_spans') }} as spans
         on facts.conversation_key = spans.conversation_key
     group by facts.{{ key }}, facts.conversation_key
 
@@ -25,7 +25,7 @@ assigned as (
         candidates.{{ key }},
         spans.episode_key
     from candidates
-    inner join {{ ref('int_episode_spans') }} as spans
+    inner join {{ changed('int_episode_spans') }} as spans
         on
             candidates.conversation_key = spans.conversation_key
             and candidates.episode_number = spans.episode_number

@@ -1,9 +1,9 @@
 {#- A select that makes one row of every part of a text with | between, parts trimmed. -#}
-{% macro split_rows(model_name, columns, text, part) -%}
-    {{ return(adapter.dispatch('split_rows', 'parley')(model_name, columns, text, part)) }}
+{% macro split_rows(relation, columns, text, part) -%}
+    {{ return(adapter.dispatch('split_rows', 'parley')(relation, columns, text, part)) }}
 {%- endmacro %}
 
-{% macro default__split_rows(model_name, columns, text, part) -%}
+{% macro default__split_rows(relation, columns, text, part) -%}
 select distinct
     {{ columns | join(', ') }},
     trim({{ part }}) as {{ part }}
@@ -11,7 +11,7 @@ from (
     select
         {{ columns | join(', ') }},
         unnest(string_split({{ text }}, '|')) as {{ part }}
-    from {{ ref(model_name) }}
+    from {{ relation }}
     where {{ text }} is not null
 ) as parts
 {%- endmacro %}

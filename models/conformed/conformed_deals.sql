@@ -1,3 +1,8 @@
-{{ config(alias='deals') }}
+{{ config(
+    alias='deals',
+    materialized='incremental',
+    incremental_strategy='arrived',
+    unique_key='deal_id',
+) }}
 
 {{ conform(source('raw', 'deals')) }}

@@ -1,4 +1,9 @@
-{{ config(alias='events') }}
+{{ config(
+    alias='events',
+    materialized='incremental',
+    incremental_strategy='arrived',
+    unique_key='event_id',
+) }}
 
 {{ conform(
     source('raw', 'events'),

@@ -1,3 +1,3 @@
-{{ config(alias='knowledge_articles') }}
+{{ config(alias='knowledge_articles', materialized='incremental', incremental_strategy='whole') }}
 
 {{ conform(source('raw', 'knowledge_articles')) }}

@@ -1,4 +1,9 @@
-{{ config(alias='messages') }}
+{{ config(
+    alias='messages',
+    materialized='incremental',
+    incremental_strategy='arrived',
+    unique_key='message_id',
+) }}
 
 {{ conform(
     source('raw', 'messages'),

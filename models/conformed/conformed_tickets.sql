@@ -1,3 +1,8 @@
-{{ config(alias='tickets') }}
+{{ config(
+    alias='tickets',
+    materialized='incremental',
+    incremental_strategy='arrived',
+    unique_key='ticket_id',
+) }}
 
 {{ conform(source('raw', 'tickets')) }}

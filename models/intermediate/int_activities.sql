@@ -1,9 +1,15 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: open or public message of a reportable conversation at or before as-of, numbered by
 -- episode and session. Key: conversation_key, activity_number.
 -- Left out: private and system messages, and closes, which only end episodes.
 with conversations as (
 
-    select * from {{ ref('int_conversations') }}
+    select * from {{ changed('int_conversations') }}
     where is_reportable
 
 ),
@@ -22,7 +28,7 @@ messages as (
         messages.intent_confidence,
         messages.cited_sources is not null
         or coalesce(messages.action_status = 'success', false) as has_source
-    from {{ ref('conformed_messages') }} as messages
+    from {{ changed('conformed_messages') }} as messages
     inner join conversations on messages.conversation_key = conversations.conversation_key
     where
         messages.sent_at <= {{ as_of() }}
@@ -51,7 +57,7 @@ marks as (
         conversation_key,
         occurred_at as happened_at,
         case when event_type = 'opened' then 'open' else 'close' end as activity
-    from {{ ref('int_events') }}
+    from {{ changed('int_events') }}
     where event_type in ('opened', 'closed')
 
 ),

@@ -1,15 +1,26 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
+-- depends_on: {{ ref('int_changed_conversations') }}
 -- Grain: message and knowledge article it cites. Key: message_key, article_id.
 -- Left out: articles the catalogue does not know.
 with cited as (
 
     {{ split_rows(
-        'conformed_messages', ['_row_id', 'sent_at'], 'cited_sources', 'article_id'
+        changed('conformed_messages'),
+        ['_row_id', 'conversation_key', 'sent_at'],
+        'cited_sources',
+        'article_id',
     ) }}
 
 )
 
 select
     cited._row_id as message_key,
+    cited.conversation_key,
     cited.article_id,
     articles.updated_at + interval '{{ var("stale_after_days") }}' day < cited.sent_at as is_stale
 from cited

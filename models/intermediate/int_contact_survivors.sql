@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='whole',
+) }}
+
 -- Grain: contact that was merged into another one. Key: contact_id.
 -- Left out: contacts never merged (they stand for themselves) and those created after as-of.
 with recursive contact_links as (

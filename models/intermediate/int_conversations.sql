@@ -1,8 +1,15 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
+-- depends_on: {{ ref('int_changed_conversations') }}
 -- Grain: conversation opened at or before as-of. Key: conversation_key.
 -- Left out: conversations of the future. Tests and spam are kept and marked, facts leave them out.
 with conversations as (
 
-    select * from {{ ref('conformed_conversations') }}
+    select * from {{ changed('conformed_conversations') }}
     where opened_at <= {{ as_of() }}
 
 ),

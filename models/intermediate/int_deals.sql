@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='whole',
+) }}
+
 -- Grain: deal at or before as-of. Key: deal_id.
 -- Left out: deals of the future. Money is in the reporting currency at the rate in force on the
 -- day the deal was closed, else created; null when there is no rate.

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: episode and policy. Key: episode_key, policy.
 -- Left out: nothing. The anchor is the first message of its kind not followed by another one of the
 -- episode within the policy's window; the verdict is due one window later.
@@ -22,7 +28,7 @@ silences as (
         'last_activity' as anchor,
         previous_message_at as silent_from,
         {{ seconds_between('previous_message_at', 'sent_at') }} as silent_seconds
-    from {{ ref('int_messages') }}
+    from {{ changed('int_messages') }}
     where
         not starts_episode
         and {{ seconds_between('previous_message_at', 'sent_at') }}
@@ -33,7 +39,7 @@ silences as (
         'last_bot_reply' as anchor,
         previous_bot_at as silent_from,
         {{ seconds_between('previous_bot_at', 'sent_at') }} as silent_seconds
-    from {{ ref('int_messages') }}
+    from {{ changed('int_messages') }}
     where
         sender_type = 'bot'
         and {{ seconds_between('previous_bot_at', 'sent_at') }}
@@ -45,6 +51,7 @@ episode_policies as (
 
     select
         spans.episode_key,
+        spans.conversation_key,
         spans.ended_at,
         spans.last_bot_at,
         policies.policy,
@@ -52,7 +59,7 @@ episode_policies as (
         case
             when spans.last_bot_at is null then 'last_activity' else policies.anchor
         end as anchor
-    from {{ ref('int_episode_spans') }} as spans
+    from {{ changed('int_episode_spans') }} as spans
     cross join policies
 
 ),
@@ -94,6 +101,7 @@ anchored as (
 
 select
     episode_key,
+    conversation_key,
     policy,
     anchor_at,
     {{ plus_hours('anchor_at', 'window_hours') }} as decided_at,

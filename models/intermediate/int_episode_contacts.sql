@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='revised',
+    unique_key='conversation_key',
+) }}
+
+-- depends_on: {{ ref('int_revised_conversations') }}
 -- Grain: episode. Key: episode_key.
 -- Left out: nothing. What the same person did before and after: episodes and tickets, on the topic
 -- where both topics are known.
@@ -15,6 +22,13 @@ with episodes as (
     from {{ ref('int_episodes') }} as episodes
     inner join {{ ref('int_episode_topics') }} as topics
         on episodes.episode_key = topics.episode_key
+
+),
+
+revised as (
+
+    select * from episodes
+    where {{ is_revised('conversation_key') }}
 
 ),
 
@@ -49,7 +63,7 @@ other_episodes as (
                 else 0
             end
         ) as is_reopened
-    from episodes
+    from revised as episodes
     inner join episodes as others
         on
             episodes.person_key = others.person_key
@@ -79,7 +93,7 @@ tickets as (
                 else 0
             end
         ) as has_ticket
-    from episodes
+    from revised as episodes
     inner join {{ ref('int_tickets') }} as tickets
         on episodes.person_key = tickets.person_key
     group by episodes.episode_key
@@ -88,11 +102,12 @@ tickets as (
 
 select
     episodes.episode_key,
+    episodes.conversation_key,
     coalesce(other_episodes.has_earlier, 0) = 1 as has_earlier,
     coalesce(other_episodes.has_later, 0) = 1 or coalesce(tickets.has_later_ticket, 0) = 1
         as has_later,
     coalesce(other_episodes.is_reopened, 0) = 1 as is_reopened,
     coalesce(tickets.has_ticket, 0) = 1 as has_ticket
-from episodes
+from revised as episodes
 left join other_episodes on episodes.episode_key = other_episodes.episode_key
 left join tickets on episodes.episode_key = tickets.episode_key

@@ -1,4 +1,8 @@
-{{ config(materialized='view') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
 
 -- Grain: episode. Key: episode_key.
 -- Left out: nothing. What facts of an episode are cut by, beside its conversation's attributes.
@@ -15,8 +19,8 @@ select
         when not hours.is_out_of_hours then 'in'
     end as business_hours,
     episodes.started_at
-from {{ ref('int_episodes') }} as episodes
-inner join {{ ref('int_episode_topics') }} as topics
+from {{ changed('int_episodes') }} as episodes
+inner join {{ changed('int_episode_topics') }} as topics
     on episodes.episode_key = topics.episode_key
-inner join {{ ref('int_episode_hours') }} as hours
+inner join {{ changed('int_episode_hours') }} as hours
     on episodes.episode_key = hours.episode_key

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: event that belongs to an episode. Key: event_id.
 -- Left out: events of conversations without a public message. An event belongs to the last episode
 -- started at or before it, else to the first.
@@ -6,5 +12,5 @@
 select
     assigned.episode_key,
     events.*
-from {{ ref('int_events') }} as events
+from {{ changed('int_events') }} as events
 inner join assigned on events.event_id = assigned.event_id

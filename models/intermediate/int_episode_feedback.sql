@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: rating that belongs to an episode. Key: feedback_id.
 -- Left out: ratings of conversations without a public message.
 {{ assign_to_episode('int_feedback', 'feedback_id', 'submitted_at') }}
@@ -5,5 +11,5 @@
 select
     assigned.episode_key,
     feedback.*
-from {{ ref('int_feedback') }} as feedback
+from {{ changed('int_feedback') }} as feedback
 inner join assigned on feedback.feedback_id = assigned.feedback_id

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: episode. Key: episode_key.
 -- Left out: nothing; is_out_of_hours is null without a default schedule. The opening instant is
 -- inside, the closing instant outside; holidays and validity are those of the opening day.
@@ -14,7 +20,7 @@ starts as (
         spans.episode_key,
         zones.time_zone,
         {{ to_local('spans.started_at', 'zones.time_zone') }} as local_at
-    from {{ ref('int_episode_spans') }} as spans
+    from {{ changed('int_episode_spans') }} as spans
     cross join zones
 
 ),
@@ -63,9 +69,10 @@ open_episodes as (
 
 select
     spans.episode_key,
+    spans.conversation_key,
     case
         when (select count(*) from {{ ref('int_business_hours') }}) > 0
             then open_episodes.episode_key is null
     end as is_out_of_hours
-from {{ ref('int_episode_spans') }} as spans
+from {{ changed('int_episode_spans') }} as spans
 left join open_episodes on spans.episode_key = open_episodes.episode_key

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: episode. Key: episode_key; conversation_key, episode_number.
 -- Left out: conversations without a public message.
 select
@@ -13,6 +19,6 @@ select
     min(case when sender_type = 'bot' then happened_at end) as first_bot_at,
     max(case when sender_type = 'bot' then happened_at end) as last_bot_at,
     min(case when sender_type = 'agent' then happened_at end) as first_agent_at
-from {{ ref('int_activities') }}
+from {{ changed('int_activities') }}
 where message_id is not null
 group by conversation_key, episode_number

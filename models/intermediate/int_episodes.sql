@@ -1,9 +1,15 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: episode. Key: episode_key.
 -- Left out: nothing. Eligibility and involvement look at facts up to the house decision, that
 -- instant included, so that a closed cohort never changes its members.
 with house as (
 
-    select * from {{ ref('int_decisions') }}
+    select * from {{ changed('int_decisions') }}
     where policy = 'house'
 
 ),
@@ -13,7 +19,7 @@ bot_handoffs as (
     select
         episode_key,
         min(occurred_at) as initiated_at
-    from {{ ref('int_episode_events') }}
+    from {{ changed('int_episode_events') }}
     where
         event_type = 'handoff_initiated'
         and actor_type = 'bot'
@@ -23,7 +29,7 @@ bot_handoffs as (
 
 answers as (
 
-    select * from {{ ref('int_episode_messages') }}
+    select * from {{ changed('int_episode_messages') }}
 
 ),
 
@@ -47,7 +53,6 @@ episodes as (
         spans.first_agent_at,
         handoffs.initiated_at as handoff_initiated_at,
         house.decided_at,
-        house.decided_at <= {{ as_of() }} as is_mature,
         conversations.bot_id is not null
         or spans.first_bot_at is not null as is_bot_ever_on_duty,
         conversations.direction = 'inbound'
@@ -60,12 +65,12 @@ episodes as (
         coalesce(handoffs.initiated_at <= house.decided_at, false) as has_handoff,
         coalesce(bot_handoffs.initiated_at <= house.decided_at, false) as has_bot_handoff,
         coalesce(spans.first_agent_at <= house.decided_at, false) as has_agent_message
-    from {{ ref('int_episode_spans') }} as spans
-    inner join {{ ref('int_conversations') }} as conversations
+    from {{ changed('int_episode_spans') }} as spans
+    inner join {{ changed('int_conversations') }} as conversations
         on spans.conversation_key = conversations.conversation_key
     inner join answers on spans.episode_key = answers.episode_key
     inner join house on spans.episode_key = house.episode_key
-    left join {{ ref('int_handoffs') }} as handoffs on spans.episode_key = handoffs.episode_key
+    left join {{ changed('int_handoffs') }} as handoffs on spans.episode_key = handoffs.episode_key
     left join bot_handoffs on spans.episode_key = bot_handoffs.episode_key
 
 )

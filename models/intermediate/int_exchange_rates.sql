@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='whole',
+) }}
+
 -- Grain: currency and period of one rate. Key: currency, valid_from.
 -- Left out: landed rates of the reporting currency, whose rate is one by definition. Of two rates
 -- from the same day the one loaded last holds.

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: first handoff of an episode. Key: episode_key.
 -- Left out: episodes never handed off. The first handoff_initiated event, or an agent message that
 -- follows a bot message if that is earlier; on the same instant the event wins.
@@ -5,11 +11,12 @@ with initiations as (
 
     select
         episode_key,
+        conversation_key,
         occurred_at,
         actor_type,
         reason,
         row_number() over (partition by episode_key order by occurred_at, event_id) as event_number
-    from {{ ref('int_episode_events') }}
+    from {{ changed('int_episode_events') }}
     where event_type = 'handoff_initiated'
 
 ),
@@ -26,7 +33,7 @@ requests as (
     select
         episode_key,
         min(occurred_at) as requested_at
-    from {{ ref('int_episode_events') }}
+    from {{ changed('int_episode_events') }}
     where event_type = 'handoff_requested'
     group by episode_key
 
@@ -36,9 +43,10 @@ agent_messages as (
 
     select
         episode_key,
+        conversation_key,
         is_takeover,
         sent_at
-    from {{ ref('int_messages') }}
+    from {{ changed('int_messages') }}
     where sender_type = 'agent'
 
 ),
@@ -47,10 +55,11 @@ takeovers as (
 
     select
         episode_key,
+        conversation_key,
         min(sent_at) as taken_over_at
     from agent_messages
     where is_takeover
-    group by episode_key
+    group by episode_key, conversation_key
 
 ),
 
@@ -58,6 +67,7 @@ initiated as (
 
     select
         coalesce(initiations.episode_key, takeovers.episode_key) as episode_key,
+        coalesce(initiations.conversation_key, takeovers.conversation_key) as conversation_key,
         initiations.occurred_at as event_at,
         coalesce(
             initiations.occurred_at <= takeovers.taken_over_at, takeovers.taken_over_at is null
@@ -74,6 +84,7 @@ handoffs as (
 
     select
         episode_key,
+        conversation_key,
         event_at,
         case when is_event then event_at else taken_over_at end as initiated_at,
         case when is_event then actor_type else 'agent' end as initiated_by,
@@ -98,6 +109,7 @@ acceptances as (
 
 select
     handoffs.episode_key,
+    handoffs.conversation_key,
     handoffs.initiated_by,
     handoffs.reason,
     requests.requested_at,

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
+-- depends_on: {{ ref('int_changed_conversations') }}
 -- Grain: public message. Key: message_key.
 -- Left out: the text. What a person or a model judged of the message, and what it cost.
 with stale as (
@@ -5,13 +12,14 @@ with stale as (
     select
         message_key,
         max(case when is_stale then 1 else 0 end) = 1 as is_stale
-    from {{ ref('int_citations') }}
+    from {{ changed('int_citations') }}
     group by message_key
 
 )
 
 select
     messages._row_id as message_key,
+    messages.conversation_key,
     messages.sentiment,
     messages.intent_label is not null as is_labelled,
     coalesce(messages.intent = messages.intent_label, false) as is_label_met,
@@ -28,7 +36,7 @@ select
         coalesce(messages.input_tokens, 0) * prices.input_per_million
         + coalesce(messages.output_tokens, 0) * prices.output_per_million
     ) / 1e6 * rates.rate as llm_cost
-from {{ ref('conformed_messages') }} as messages
+from {{ changed('conformed_messages') }} as messages
 left join stale on messages._row_id = stale.message_key
 left join {{ ref('int_model_prices') }} as prices
     on

@@ -1,4 +1,8 @@
-{{ config(materialized='view') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
 
 -- Grain: public message of an episode. Key: conversation_key, activity_number.
 -- Left out: opens.
@@ -29,8 +33,8 @@ select
             then activities.previous_bot_at
     end as previous_bot_at,
     activities.happened_at as sent_at
-from {{ ref('int_activities') }} as activities
-inner join {{ ref('int_episode_spans') }} as spans
+from {{ changed('int_activities') }} as activities
+inner join {{ changed('int_episode_spans') }} as spans
     on
         activities.conversation_key = spans.conversation_key
         and activities.episode_number = spans.episode_number

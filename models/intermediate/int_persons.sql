@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='persons',
+    unique_key='person_key',
+) }}
+
+-- depends_on: {{ ref('int_changed_persons') }}
 -- Grain: person with a conversation or a row in the CRM. Key: person_key.
 -- Left out: nobody. The only place where a name turns into its keyed hash.
 with contacts as (
@@ -35,6 +42,7 @@ conversation_persons as (
         min_by(country, opened_at) filter (where country is not null) as country,
         min_by(language, opened_at) filter (where language is not null) as language
     from {{ ref('int_conversations') }}
+    where {{ is_changed_person('person_key') }}
     group by person_name
 
 ),
@@ -82,10 +90,12 @@ named_persons as (
 names as (
 
     select person_name from contact_persons
+    where {{ is_changed_person(text_key('person_name')) }}
     union
     select person_name from conversation_persons
     union
     select person_name from named_persons
+    where {{ is_changed_person(text_key('person_name')) }}
 
 ),
 

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: recommendation the bot sent. Key: message_key.
 -- Left out: nothing. Accepted by an event of the conversation, or by a deal of the person created
 -- in the window and won since.
@@ -9,8 +15,8 @@ with recommendations as (
         episodes.person_key,
         messages.sent_at,
         messages.sent_at + interval '{{ var("conversion_window_days") }}' day as window_ends_at
-    from {{ ref('int_messages') }} as messages
-    inner join {{ ref('int_episodes') }} as episodes
+    from {{ changed('int_messages') }} as messages
+    inner join {{ changed('int_episodes') }} as episodes
         on messages.episode_key = episodes.episode_key
     where
         messages.sender_type = 'bot'
@@ -22,7 +28,7 @@ accepted as (
 
     select recommendations.message_key
     from recommendations
-    inner join {{ ref('int_events') }} as events
+    inner join {{ changed('int_events') }} as events
         on
             recommendations.conversation_key = events.conversation_key
             and events.event_type = 'recommendation_accepted'
@@ -42,6 +48,9 @@ accepted as (
 
 select
     recommendations.message_key,
+    recommendations.conversation_key,
+    recommendations.person_key,
+    recommendations.window_ends_at,
     recommendations.window_ends_at <= {{ as_of() }} as is_mature,
     accepted.message_key is not null as is_accepted
 from recommendations

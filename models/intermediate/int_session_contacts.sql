@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='revised',
+    unique_key='conversation_key',
+) }}
+
+-- depends_on: {{ ref('int_revised_conversations') }}
 -- Grain: bot session. Key: session_key.
 -- Left out: other sessions. Whether the person met a human (a handoff, an agent's message or a
 -- ticket) from its start until its window ends, and whether outside the conversation.
@@ -32,7 +39,9 @@ with human_contacts as (
 bot_sessions as (
 
     select * from {{ ref('int_sessions') }}
-    where is_bot_session
+    where
+        is_bot_session
+        and {{ is_revised('conversation_key') }}
 
 ),
 
@@ -58,6 +67,7 @@ met as (
 
 select
     bot_sessions.session_key,
+    bot_sessions.conversation_key,
     met.session_key is not null as has_contact_action,
     coalesce(met.is_elsewhere, 0) = 1 as has_other_channel_action
 from bot_sessions

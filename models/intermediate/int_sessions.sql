@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: session. Key: conversation_key, session_number.
 -- Left out: nothing.
 with per_session as (
@@ -13,7 +19,7 @@ with per_session as (
         min(case when sender_type = 'contact' then happened_at end) as first_contact_at,
         max(case when message_id is not null then happened_at end) as last_message_at,
         max(episode_number) as last_episode_number
-    from {{ ref('int_activities') }}
+    from {{ changed('int_activities') }}
     group by conversation_key, session_number
 
 ),
@@ -24,7 +30,7 @@ turns as (
         conversation_key,
         session_number,
         count(*) as turn_count
-    from {{ ref('int_turns') }}
+    from {{ changed('int_turns') }}
     group by conversation_key, session_number
 
 )
@@ -51,7 +57,7 @@ select
     per_session.ended_at,
     {{ plus_hours('per_session.ended_at', var('self_service_window_hours')) }} as window_ends_at
 from per_session
-inner join {{ ref('int_conversations') }} as conversations
+inner join {{ changed('int_conversations') }} as conversations
     on per_session.conversation_key = conversations.conversation_key
 left join turns
     on

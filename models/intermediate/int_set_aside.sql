@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='set_aside',
+) }}
+
 -- Grain: landed row left out of its conformed model. Key: table_name, file, row_number.
 -- Left out: accepted rows. The reason is null for an older copy of a row accepted later.
 {% set children = ['messages', 'events', 'feedback', 'answers', 'experiment_assignments'] -%}
@@ -41,6 +46,7 @@ tracker_landed as (
 union all
 {% endfor -%}
 select
+    tracker_rows._row_id,
     tracker_rows.raw_table as table_name,
     tracker_landed._file as file,
     tracker_landed._row_number as row_number,

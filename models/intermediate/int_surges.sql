@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='whole',
+) }}
+
 -- Grain: local hour and grain of a period. Key: local_hour, grain.
 -- Left out: hours without an eligible episode. The busiest 5 % of a period's hours, the earlier one
 -- first when two are as busy.

@@ -1,3 +1,8 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='whole',
+) }}
+
 -- Grain: ticket at or before as-of. Key: ticket_id.
 -- Left out: tickets of the future. The person is the contact's, else the conversation's.
 select

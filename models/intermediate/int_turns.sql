@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_key',
+) }}
+
 -- Grain: turn. Key: conversation_key, turn_number.
 -- Left out: nothing. Contact messages of one session and episode with no bot or agent message
 -- between them have the same number of replies before them; the reply is the next one of the
@@ -7,7 +13,7 @@ with contact_messages as (
     select
         messages.*,
         coalesce(intents.needs_answer, true) as intent_needs_answer
-    from {{ ref('int_messages') }} as messages
+    from {{ changed('int_messages') }} as messages
     left join {{ ref('conformed_intents') }} as intents on messages.intent = intents.intent
     where messages.sender_type = 'contact'
 
@@ -62,7 +68,7 @@ replies as (
         sender_type,
         kind,
         sent_at
-    from {{ ref('int_messages') }}
+    from {{ changed('int_messages') }}
     where sender_type in ('bot', 'agent')
 
 ),
@@ -106,7 +112,7 @@ episodes as (
             coalesce(handoff_initiated_at, first_agent_at),
             coalesce(first_agent_at, handoff_initiated_at)
         ) as agent_responsible_from
-    from {{ ref('int_episodes') }}
+    from {{ changed('int_episodes') }}
 
 ),
 

@@ -1,9 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='revised',
+    unique_key='conversation_key',
+) }}
+
+-- depends_on: {{ ref('int_revised_conversations') }}
 -- Grain: involved episode and policy. Key: episode_key, policy.
 -- Left out: episodes the bot was not involved in. Only facts at or before the decision count.
 with involved as (
 
     select * from {{ ref('int_episodes') }}
-    where is_involved
+    where
+        is_involved
+        and {{ is_revised('conversation_key') }}
 
 ),
 
@@ -136,6 +145,7 @@ judged as (
 
     select
         states.episode_key,
+        states.conversation_key,
         states.policy,
         states.decided_at,
         states.decided_at <= {{ as_of() }} as is_mature,
@@ -174,6 +184,7 @@ judged as (
 
 select
     episode_key,
+    conversation_key,
     policy,
     decided_at,
     is_mature,

@@ -170,6 +170,8 @@ def build_anew(
     variables: Mapping[str, Any] | None = None,
     project: Path = ROOT,
     directory: Path | None = None,
+    *,
+    full_refresh: bool = False,
 ) -> Warehouse:
     """Build all models of a landing, as seen at an instant (naive, UTC).
 
@@ -178,6 +180,7 @@ def build_anew(
     """
     directory = directory or scratch_directory("build")
     arguments = ["--vars", json.dumps(dict(variables))] if variables else []
+    arguments += ["--full-refresh"] if full_refresh else []
     settings = build_settings(landing, directory, as_of, salt)
     _builder(project).build(settings, arguments, directory / "dbt.log")
     return Warehouse(directory / f"{NAME}.duckdb")

@@ -1,8 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='revised',
+    unique_key='conversation_id',
+) }}
+
 -- Grain: episode. Key: episode_id.
 -- Left out: tests and spam. What looks ahead is null until it can no longer change.
 with episodes as (
 
-    select * from {{ ref('int_episodes') }}
+    select
+        *,
+        decided_at <= {{ as_of() }} as is_mature
+    from {{ ref('int_episodes') }}
+    where {{ is_revised('conversation_key') }}
 
 ),
 

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_id',
+) }}
+
 -- Grain: rating at or before as-of. Key: feedback_id.
 -- Left out: tests and spam; comments. It is attributed to who wrote the last bot or agent message
 -- of the conversation at or before it.
@@ -6,8 +12,8 @@ with writers as (
     select
         feedback.feedback_id,
         max_by(messages.sender_type, messages.activity_number) as attributed_to
-    from {{ ref('int_feedback') }} as feedback
-    inner join {{ ref('int_messages') }} as messages
+    from {{ changed('int_feedback') }} as feedback
+    inner join {{ changed('int_messages') }} as messages
         on
             feedback.conversation_key = messages.conversation_key
             and feedback.submitted_at >= messages.sent_at
@@ -26,8 +32,8 @@ rated as (
             partition by owned.episode_key, feedback.kind
             order by feedback.submitted_at desc, feedback.feedback_id desc
         ) as newest_first
-    from {{ ref('int_feedback') }} as feedback
-    left join {{ ref('int_episode_feedback') }} as owned
+    from {{ changed('int_feedback') }} as feedback
+    left join {{ changed('int_episode_feedback') }} as owned
         on feedback.feedback_id = owned.feedback_id
 
 )
@@ -54,10 +60,10 @@ select
     {{ local_day('rated.submitted_at') }} as submitted_date,
     rated.submitted_at
 from rated
-inner join {{ ref('int_conversations') }} as conversations
+inner join {{ changed('int_conversations') }} as conversations
     on rated.conversation_key = conversations.conversation_key
 inner join {{ ref('int_persons') }} as persons
     on conversations.person_key = persons.person_key
-left join {{ ref('int_episode_dimensions') }} as episodes
+left join {{ changed('int_episode_dimensions') }} as episodes
     on rated.episode_key = episodes.episode_key
 left join writers on rated.feedback_id = writers.feedback_id

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_id',
+) }}
+
 -- Grain: first handoff of an episode. Key: episode_id.
 -- Left out: tests and spam. Eligible or not, every handed-off episode is here.
 with known_fields as (
@@ -7,10 +13,10 @@ with known_fields as (
         handoffs.initiated_at,
         answers.conversation_key,
         answers.field
-    from {{ ref('int_handoffs') }} as handoffs
-    inner join {{ ref('int_episodes') }} as episodes
+    from {{ changed('int_handoffs') }} as handoffs
+    inner join {{ changed('int_episodes') }} as episodes
         on handoffs.episode_key = episodes.episode_key
-    inner join {{ ref('int_answers') }} as answers
+    inner join {{ changed('int_answers') }} as answers
         on episodes.conversation_key = answers.conversation_key
     where
         answers.is_valid
@@ -22,7 +28,7 @@ asked_again as (
 
     select distinct known_fields.episode_key
     from known_fields
-    inner join {{ ref('int_answers') }} as answers
+    inner join {{ changed('int_answers') }} as answers
         on
             known_fields.conversation_key = answers.conversation_key
             and known_fields.field = answers.field
@@ -45,9 +51,9 @@ select
     handoffs.requested_at,
     handoffs.initiated_at,
     handoffs.accepted_at
-from {{ ref('int_handoffs') }} as handoffs
-inner join {{ ref('int_episode_dimensions') }} as episodes
+from {{ changed('int_handoffs') }} as handoffs
+inner join {{ changed('int_episode_dimensions') }} as episodes
     on handoffs.episode_key = episodes.episode_key
-inner join {{ ref('int_conversations') }} as conversations
+inner join {{ changed('int_conversations') }} as conversations
     on episodes.conversation_key = conversations.conversation_key
 left join asked_again on handoffs.episode_key = asked_again.episode_key

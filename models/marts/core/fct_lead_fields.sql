@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_id',
+) }}
+
 -- Grain: conversation, lead flow and field asked for. Key: conversation_id, flow_id, field.
 -- Left out: flows with another purpose, tests and spam, and the answers themselves. A field asked
 -- more than once counts once, from the first question, and is filled by any valid answer.
@@ -11,7 +17,7 @@ with fields as (
         min(case when is_valid then answered_at end) as valid_at,
         min(answered_at) as answered_at,
         max(case when is_valid then 1 when not is_valid then 0 end) = 1 as is_valid
-    from {{ ref('int_answers') }}
+    from {{ changed('int_answers') }}
     where purpose = 'lead'
     group by conversation_key, flow_id, field
 
@@ -27,5 +33,5 @@ select
     fields.asked_at,
     coalesce(fields.valid_at, fields.answered_at) as answered_at
 from fields
-inner join {{ ref('int_conversations') }} as conversations
+inner join {{ changed('int_conversations') }} as conversations
     on fields.conversation_key = conversations.conversation_key

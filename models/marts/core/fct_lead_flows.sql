@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_id',
+) }}
+
 -- Grain: conversation and lead flow. Key: conversation_id, flow_id.
 -- Left out: flows with another purpose, tests and spam. Complete when every required field has a
 -- valid answer; without required fields, when the flow was reported complete.
@@ -17,7 +23,7 @@ flow_events as (
             as reported_start_at,
         min(case when events.event_type = 'flow_completed' then events.occurred_at end)
             as reported_complete_at
-    from {{ ref('int_events') }} as events
+    from {{ changed('int_events') }} as events
     inner join flows on events.flow_id = flows.flow_id
     group by events.conversation_key, events.flow_id
 
@@ -31,7 +37,7 @@ fields as (
         field,
         min(asked_at) as asked_at,
         min(case when is_valid then answered_at end) as valid_at
-    from {{ ref('int_answers') }}
+    from {{ changed('int_answers') }}
     where purpose = 'lead'
     group by conversation_key, flow_id, field
 
@@ -96,6 +102,6 @@ select
     end as completed_at
 from started
 inner join flows on started.flow_id = flows.flow_id
-inner join {{ ref('int_conversations') }} as conversations
+inner join {{ changed('int_conversations') }} as conversations
     on started.conversation_key = conversations.conversation_key
 where started.started_at is not null

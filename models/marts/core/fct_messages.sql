@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_id',
+) }}
+
 -- Grain: public message of an episode. Key: message_id.
 -- Left out: tests and spam, private and system messages, and every text.
 with turn_members as (
@@ -5,8 +11,8 @@ with turn_members as (
     select
         messages.message_key,
         turns.started_at as turn_started_at
-    from {{ ref('int_messages') }} as messages
-    inner join {{ ref('int_turns') }} as turns
+    from {{ changed('int_messages') }} as messages
+    inner join {{ changed('int_turns') }} as turns
         on
             messages.conversation_key = turns.conversation_key
             and messages.session_number = turns.session_number
@@ -26,8 +32,8 @@ moods as (
                 then max_by(scores.sentiment, messages.activity_number)
                     - min_by(scores.sentiment, messages.activity_number)
         end as sentiment_shift
-    from {{ ref('int_messages') }} as messages
-    inner join {{ ref('int_message_scores') }} as scores
+    from {{ changed('int_messages') }} as messages
+    inner join {{ changed('int_message_scores') }} as scores
         on messages.message_key = scores.message_key
     where
         messages.sender_type = 'contact'
@@ -62,14 +68,14 @@ select
     {{ local_day('turn_members.turn_started_at') }} as turn_started_date,
     {{ local_day('episodes.started_at') }} as episode_started_date,
     messages.sent_at
-from {{ ref('int_messages') }} as messages
-inner join {{ ref('int_episode_dimensions') }} as episodes
+from {{ changed('int_messages') }} as messages
+inner join {{ changed('int_episode_dimensions') }} as episodes
     on messages.episode_key = episodes.episode_key
-inner join {{ ref('int_conversations') }} as conversations
+inner join {{ changed('int_conversations') }} as conversations
     on messages.conversation_key = conversations.conversation_key
-inner join {{ ref('int_message_scores') }} as scores
+inner join {{ changed('int_message_scores') }} as scores
     on messages.message_key = scores.message_key
 left join turn_members on messages.message_key = turn_members.message_key
 left join moods on messages.message_key = moods.first_message_key
-left join {{ ref('int_recommendations') }} as recommendations
+left join {{ changed('int_recommendations') }} as recommendations
     on messages.message_key = recommendations.message_key

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='revised',
+    unique_key='conversation_id',
+) }}
+
 -- Grain: session. Key: session_id.
 -- Left out: tests and spam. What looks ahead is null until it can no longer change.
 with first_opens as (
@@ -64,3 +70,4 @@ left join last_episodes
         sessions.conversation_key = last_episodes.conversation_key
         and sessions.session_number = last_episodes.session_number
 left join house_verdicts on last_episodes.episode_key = house_verdicts.episode_key
+where {{ is_revised('sessions.conversation_key') }}

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='changed',
+    unique_key='conversation_id',
+) }}
+
 -- Grain: turn. Key: turn_id.
 -- Left out: tests and spam.
 select
@@ -29,8 +35,8 @@ select
     {{ local_day('turns.started_at') }} as started_date,
     turns.started_at,
     turns.replied_at
-from {{ ref('int_turns') }} as turns
-inner join {{ ref('int_episode_dimensions') }} as episodes
+from {{ changed('int_turns') }} as turns
+inner join {{ changed('int_episode_dimensions') }} as episodes
     on turns.episode_key = episodes.episode_key
-inner join {{ ref('int_conversations') }} as conversations
+inner join {{ changed('int_conversations') }} as conversations
     on turns.conversation_key = conversations.conversation_key

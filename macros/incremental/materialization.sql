@@ -1,0 +1,55 @@
+{#- A table kept from run to run. A full run replaces it; a run on what is new or ripe replaces the rows
+    its strategy names, in one transaction, and leaves in the schema `touched` the rows it wrote, under
+    the model's name (<name>__arrived for the first strategy), and those it took out, under
+    <name>__before.
+
+    `incremental_strategy` says which rows are replaced, by `unique_key`:
+    arrived         rows of a key that landed again
+    changed         rows of changed conversations (int_changed_conversations)
+    revised         rows of revised conversations (int_revised_conversations)
+    persons         rows of changed persons (int_changed_persons)
+    set_aside       rows of raw judged again
+    whole           all of them; kept apart only to see what differs from the last run -#}
+{% materialization incremental, adapter='duckdb' %}
+    {%- set strategy = config.require('incremental_strategy') -%}
+    {%- if run_mode() == 'full' or load_cached_relation(this) is none -%}
+        {{ return(materialization_table_duckdb()) }}
+    {%- endif -%}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set columns = adapter.get_columns_in_relation(target_relation) | map(attribute='name') | join(', ') -%}
+    {%- set fresh = 'touched.' ~ model.name ~ ('__arrived' if strategy == 'arrived' else '') -%}
+    {%- set before = 'touched.' ~ model.name ~ '__before' -%}
+    {% call statement('main') -%}
+        create or replace table {{ fresh }} as ({{ compiled_code }});
+        create or replace table {{ before }} as
+        select * from {{ target_relation }}
+        where {{ replaced_rows(strategy, config.get('unique_key'), fresh) }};
+        delete from {{ target_relation }}
+        where {{ replaced_rows(strategy, config.get('unique_key'), fresh) }};
+        insert into {{ target_relation }} ({{ columns }})
+        select {{ columns }} from {{ fresh }};
+    {%- endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {%- do adapter.commit() -%}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}
+
+
+{#- Condition on the rows of a table that a strategy replaces; `fresh` holds those to be written. -#}
+{% macro replaced_rows(strategy, key, fresh) -%}
+    {%- if strategy == 'whole' -%} true
+    {%- elif strategy == 'arrived' -%} {{ key }} in (select {{ key }} from {{ fresh }})
+    {%- elif strategy == 'persons' -%} {{ key }} in (select person_key from touched.int_changed_persons)
+    {%- elif strategy in ('changed', 'revised') -%}
+        {{ key }} in (select {{ key }} from touched.int_{{ strategy }}_conversations)
+    {%- elif strategy == 'set_aside' -%}
+        table_name not in ('{{ arriving_entities() | join("', '") }}')
+        or reason like 'orphan:%'
+        or _row_id in (select _row_id from {{ fresh }})
+    {%- else -%}
+        {{ exceptions.raise_compiler_error("Model " ~ model.name ~ " has the incremental strategy '" ~ strategy ~ "', which is none of arrived, changed, revised, persons, set_aside and whole.") }}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,156 @@
+{#- What dbt remembers of its last run, in the schema `touched`: table `runs`, one row, and the rows the
+    last incremental run worked on, which are there to look at and mean nothing to the next run.
+
+    A run is continued incrementally when the run before it was whole and succeeded, nothing but data
+    has changed since, and time has not gone back. Anything else builds everything anew: a first run,
+    --full-refresh, a run that was killed or failed, a selection of models, other code, parameters,
+    policies or salt, a reference table landed anew, a platform's own export with new rows, rows taken
+    out of `raw`. There is no third way, so there is no state to repair. -#}
+
+{#- on-run-start: note that a run begins, and whether it is `full` or `touched`. -#}
+{% macro begin_run() -%}
+    {%- if execute and flags.WHICH in ('build', 'run') and keeps_run_state() -%}
+        {%- set facts = run_facts() -%}
+        {%- set last = last_run() -%}
+        {%- set mode = 'touched' if continues(last, facts) else 'full' -%}
+        {%- if mode == 'full' -%}
+            {%- do run_query('drop schema if exists touched cascade') -%}
+            {%- do run_query('create schema touched') -%}
+        {%- else -%}
+            {%- do run_query(
+                "create or replace table touched.orphans as select table_name, _row_id "
+                "from intermediate.int_set_aside where reason like 'orphan:%'"
+            ) -%}
+        {%- endif -%}
+        {%- do run_query(
+            "create or replace table touched.runs as select '" ~ invocation_id ~ "' as run_id, '"
+            ~ mode ~ "' as mode, " ~ as_of() ~ " as as_of, '" ~ facts.fingerprint
+            ~ "' as fingerprint, cast(" ~ facts.last_row_id ~ " as bigint) as last_row_id, cast("
+            ~ facts.load_count ~ " as bigint) as load_count, "
+            ~ ('cast(' ~ last.last_row_id ~ ' as bigint)' if mode == 'touched' else 'cast(0 as bigint)')
+            ~ ' as previous_row_id, '
+            ~ ("timestamp '" ~ last.as_of ~ "'" if mode == 'touched' else 'cast(null as timestamp)')
+            ~ ' as previous_as_of, ' ~ (is_whole_project() | string | lower) ~ ' as is_whole, '
+            ~ 'false as is_complete'
+        ) -%}
+        {%- do log('parley: ' ~ ('only what is new or ripe since ' ~ last.as_of if mode == 'touched' else 'all rows'), info=true) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- on-run-end: a whole run in which every model was built may be continued by the next one. -#}
+{% macro end_run(results) -%}
+    {%- if execute and flags.WHICH in ('build', 'run') and keeps_run_state() -%}
+        {%- set failed = [] -%}
+        {%- set built = [] -%}
+        {%- for result in results if result.node.resource_type in ('model', 'seed') -%}
+            {%- do (built if result.status | string == 'success' else failed).append(result.node.name) -%}
+        {%- endfor -%}
+        {%- if built and not failed -%}
+            {%- do run_query(
+                "update touched.runs set is_complete = is_whole where run_id = '" ~ invocation_id ~ "'"
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Whether this target keeps state: a DuckDB file does; in memory, DuckLake and Spark build all. -#}
+{% macro keeps_run_state() -%}
+    {{ return(target.type == 'duckdb' and target.name == 'dev') }}
+{%- endmacro %}
+
+
+{#- Whether all models are selected. -#}
+{% macro is_whole_project() -%}
+    {%- set left_out = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed') -%}
+        {%- if node.unique_id not in selected_resources -%}
+            {%- do left_out.append(node.name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(left_out | length == 0) }}
+{%- endmacro %}
+
+
+{#- What the next run will be compared by: digest of everything but data and time, number of loads and
+    the last raw row. -#}
+{% macro run_facts() -%}
+    {%- set row = run_query(
+        "select coalesce(getvariable('parley_build_digest'), 'none') as digest, "
+        "(select coalesce(max(first_row_id + row_count - 1), 0) from raw._loads) as last_row_id, "
+        "(select count(*) from raw._loads where removed_at is null) as load_count"
+    ).rows[0] -%}
+    {%- set arguments = local_md5(invocation_args_dict.get('vars', {}) | string) -%}
+    {{ return({
+        'fingerprint': 'md5:' ~ local_md5(row['digest'] ~ arguments),
+        'last_row_id': row['last_row_id'],
+        'load_count': row['load_count'],
+    }) }}
+{%- endmacro %}
+
+
+{#- The row of the last run; none when there is none. -#}
+{% macro last_run() -%}
+    {%- if run_query(
+        "select 1 from information_schema.tables where table_catalog = current_database() "
+        "and table_schema = 'touched' and table_name = 'runs'"
+    ).rows | length == 0 -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {{ return(run_query('select * from touched.runs').rows[0]) }}
+{%- endmacro %}
+
+
+{#- Whether a run may go on from the last one. -#}
+{% macro continues(last, facts) -%}
+    {%- if flags.FULL_REFRESH or last is none or not last.is_complete or not is_whole_project() -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- if last.fingerprint != facts.fingerprint or facts.load_count < last.load_count -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- if run_query("select timestamp '" ~ last.as_of ~ "' > " ~ as_of() ~ " as is_back").rows[0].is_back -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set decisive = ['intents', 'flows', 'business_hours', 'holidays', 'model_prices', 'resolution_policies'] -%}
+    {%- for node in graph.sources.values() if node.source_name != 'raw' -%}
+        {%- if node.schema != 'raw' -%}{{ return(false) }}{%- endif -%}
+        {%- do decisive.append(node.identifier) -%}
+    {%- endfor -%}
+    {%- set landed = run_query(
+        "select 1 from raw._loads where first_row_id > " ~ last.last_row_id
+        ~ " and table_name in ('" ~ decisive | join("', '") ~ "')"
+    ).rows -%}
+    {{ return(landed | length == 0 and not missing_tables()) }}
+{%- endmacro %}
+
+
+{#- Whether a table that is kept from run to run is not there. -#}
+{% macro missing_tables() -%}
+    {%- set missing = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.config.materialized == 'incremental' -%}
+        {%- if load_relation(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) is none -%}
+            {%- do missing.append(node.name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(missing) }}
+{%- endmacro %}
+
+
+{#- `touched` when this run works on what is new or ripe only, else `full`; `full` outside a run. -#}
+{% macro run_mode() -%}
+    {{ return(this_run().mode if this_run() else 'full') }}
+{%- endmacro %}
+
+
+{#- The row of this run; none outside a run and in unit tests. -#}
+{% macro this_run() -%}
+    {%- if not execute or flags.WHICH not in ('build', 'run') or not keeps_run_state() -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- if model is defined and model.resource_type not in ('model', 'seed') -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {{ return(run_query('select * from touched.runs').rows[0]) }}
+{%- endmacro %}

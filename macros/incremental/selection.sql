@@ -1,0 +1,91 @@
+{#- Which rows a model reads. In a full run all of them; in a run on what is new or ripe those concerned. -#}
+
+{#- A model of which only the rows of changed conversations are read. The model must be one of those kept
+    by the strategy `changed`, or a conformed child of conversations. -#}
+{% macro changed(model_name) -%}
+    {%- set relation = ref(model_name) -%}
+    {%- if run_mode() == 'touched' -%}
+        {{ return('touched.' ~ model_name) }}
+    {%- endif -%}
+    {{ return(relation) }}
+{%- endmacro %}
+
+
+{#- Condition: the row belongs to a revised conversation; true in a full run. -#}
+{% macro is_revised(conversation_key) -%}
+    {%- if run_mode() == 'touched' -%}
+        {{ conversation_key }} in (select conversation_key from touched.int_revised_conversations)
+    {%- else -%} true
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Condition: the row belongs to a changed person; true in a full run. -#}
+{% macro is_changed_person(person_key) -%}
+    {%- if run_mode() == 'touched' -%}
+        {{ person_key }} in (select person_key from touched.int_changed_persons)
+    {%- else -%} true
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Condition: an instant has passed since the last run looked; it may be null. -#}
+{% macro has_passed(instant) -%}
+    {{ instant }} > timestamp '{{ this_run().previous_as_of }}' and {{ instant }} <= {{ as_of() }}
+{%- endmacro %}
+
+
+{#- The rows two versions of a table do not share, in the columns named, from either side; `name` is that
+    of a model kept by a strategy, after it ran. -#}
+{% macro differing_rows(name, columns) -%}
+    {%- set names = columns | join(', ') -%}
+    (
+        (select {{ names }} from touched.{{ name }} except select {{ names }} from touched.{{ name }}__before)
+        union all
+        (select {{ names }} from touched.{{ name }}__before except select {{ names }} from touched.{{ name }})
+    )
+{%- endmacro %}
+
+
+{#- Post-hook of the models that say what is touched: their rows, with the ids marts are keyed by, in
+    `touched`; behind int_changed_conversations also the conformed rows of these conversations. -#}
+{% macro keep_touched() -%}
+    {%- if run_mode() == 'touched' -%}
+        {%- if model.name == 'int_changed_persons' -%}
+            {%- do run_query('create or replace table touched.' ~ model.name ~ ' as from ' ~ this) -%}
+        {%- else -%}
+            {%- do run_query(
+                'create or replace table touched.' ~ model.name ~ ' as select conversation_key, '
+                ~ 'conversation_id from ' ~ this ~ ' inner join conformed.conversations using (conversation_key)'
+            ) -%}
+        {%- endif -%}
+        {%- for entity in conversation_entities() if model.name == 'int_changed_conversations' -%}
+            {%- do run_query(
+                'create or replace table touched.conformed_' ~ entity ~ ' as select * from conformed.'
+                ~ entity ~ ' where conversation_key in (select conversation_key from ' ~ this ~ ')'
+            ) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    select 1
+{%- endmacro %}
+
+
+{#- The entities a conversation is made of. -#}
+{% macro conversation_entities() -%}
+    {{ return(['conversations', 'messages', 'events', 'feedback', 'answers']) }}
+{%- endmacro %}
+
+
+{#- The entities of the CRM that name a person, with the instant a row came into being. -#}
+{% macro crm_entities() -%}
+    {{ return({
+        'contacts': 'created_at', 'leads': 'created_at', 'deals': 'created_at',
+        'tickets': 'created_at', 'meetings': 'booked_at',
+    }) }}
+{%- endmacro %}
+
+
+{#- The columns of int_deals that matter to persons and episodes. -#}
+{% macro deal_columns() -%}
+    {{ return(['deal_id', 'person_key', 'amount', 'margin', 'is_won', 'created_at', 'closed_at']) }}
+{%- endmacro %}
