@@ -164,7 +164,7 @@ class Plugin(BasePlugin):
             print(text, file=sys.stderr)
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Set the variables `parley_hmac_inner`, `parley_hmac_outer` (blobs), `parley_build_digest`."""
+        """Set `parley_hmac_inner`, `parley_hmac_outer` (both blob) and `parley_build_digest`."""
         cursor.execute("set variable parley_hmac_inner = $1", [self._inner])
         cursor.execute("set variable parley_hmac_outer = $1", [self._outer])
         cursor.execute("set variable parley_build_digest = $1", [self._digest])

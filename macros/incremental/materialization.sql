@@ -9,10 +9,12 @@
     revised         rows of revised conversations (int_revised_conversations)
     persons         rows of changed persons (int_changed_persons)
     set_aside       rows of raw judged again
-    whole           all of them; kept apart only to see what differs from the last run -#}
+    whole           all of them; kept apart only to see what differs from the last run
+    history         none, rows are only added; not even a full refresh takes any out -#}
 {% materialization incremental, adapter='duckdb' %}
     {%- set strategy = config.require('incremental_strategy') -%}
-    {%- if run_mode() == 'full' or load_cached_relation(this) is none -%}
+    {%- set is_new = load_cached_relation(this) is none -%}
+    {%- if is_new or (run_mode() == 'full' and strategy != 'history') -%}
         {{ return(materialization_table_duckdb()) }}
     {%- endif -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -41,6 +43,7 @@
 {#- Condition on the rows of a table that a strategy replaces; `fresh` holds those to be written. -#}
 {% macro replaced_rows(strategy, key, fresh) -%}
     {%- if strategy == 'whole' -%} true
+    {%- elif strategy == 'history' -%} false
     {%- elif strategy == 'arrived' -%} {{ key }} in (select {{ key }} from {{ fresh }})
     {%- elif strategy == 'persons' -%} {{ key }} in (select person_key from touched.int_changed_persons)
     {%- elif strategy in ('changed', 'revised') -%}
@@ -50,6 +53,6 @@
         or reason like 'orphan:%'
         or _row_id in (select _row_id from {{ fresh }})
     {%- else -%}
-        {{ exceptions.raise_compiler_error("Model " ~ model.name ~ " has the incremental strategy '" ~ strategy ~ "', which is none of arrived, changed, revised, persons, set_aside and whole.") }}
+        {{ exceptions.raise_compiler_error("Model " ~ model.name ~ " has the incremental strategy '" ~ strategy ~ "', which is none of arrived, changed, revised, persons, set_aside, whole and history.") }}
     {%- endif -%}
 {%- endmacro %}

@@ -13,6 +13,9 @@
         {%- set facts = run_facts() -%}
         {%- set last = last_run() -%}
         {%- set mode = 'touched' if continues(last, facts) else 'full' -%}
+        {%- if last is not none and not last.is_complete -%}
+            {%- do forget_history_of(last.as_of) -%}
+        {%- endif -%}
         {%- if mode == 'full' -%}
             {%- do run_query('drop schema if exists touched cascade') -%}
             {%- do run_query('create schema touched') -%}
@@ -38,13 +41,18 @@
 {%- endmacro %}
 
 
-{#- on-run-end: a whole run in which every model was built may be continued by the next one. -#}
+{#- on-run-end: a whole run in which every model was built and every test passed may be continued by the
+    next one. -#}
 {% macro end_run(results) -%}
     {%- if execute and flags.WHICH in ('build', 'run') and keeps_run_state() -%}
         {%- set failed = [] -%}
         {%- set built = [] -%}
-        {%- for result in results if result.node.resource_type in ('model', 'seed') -%}
-            {%- do (built if result.status | string == 'success' else failed).append(result.node.name) -%}
+        {%- for result in results -%}
+            {%- if result.status | string in ('error', 'fail', 'skipped', 'runtime error', 'partial success') -%}
+                {%- do failed.append(result.node.name) -%}
+            {%- elif result.node.resource_type == 'model' -%}
+                {%- do built.append(result.node.name) -%}
+            {%- endif -%}
         {%- endfor -%}
         {%- if built and not failed -%}
             {%- do run_query(
@@ -52,6 +60,17 @@
             ) -%}
         {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+
+{#- Take back what a run that came to no end, and so was not published, added to the histories. -#}
+{% macro forget_history_of(instant) -%}
+    {%- for node in graph.nodes.values() if node.config.incremental_strategy == 'history' -%}
+        {%- set relation = load_relation(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) -%}
+        {%- if relation is not none -%}
+            {%- do run_query('delete from ' ~ relation ~ " where known_at = timestamp '" ~ instant ~ "'") -%}
+        {%- endif -%}
+    {%- endfor -%}
 {%- endmacro %}
 
 

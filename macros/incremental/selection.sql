@@ -3,11 +3,7 @@
 {#- A model of which only the rows of changed conversations are read. The model must be one of those kept
     by the strategy `changed`, or a conformed child of conversations. -#}
 {% macro changed(model_name) -%}
-    {%- set relation = ref(model_name) -%}
-    {%- if run_mode() == 'touched' -%}
-        {{ return('touched.' ~ model_name) }}
-    {%- endif -%}
-    {{ return(relation) }}
+    {{ return(fresh_rows(model_name)) }}
 {%- endmacro %}
 
 
@@ -29,9 +25,13 @@
 {%- endmacro %}
 
 
-{#- Condition: an instant has passed since the last run looked; it may be null. -#}
-{% macro has_passed(instant) -%}
-    {{ instant }} > timestamp '{{ this_run().previous_as_of }}' and {{ instant }} <= {{ as_of() }}
+{#- Condition: an instant, or a window that begins with it, has passed since the last run looked. The
+    column stands alone, so that a scan skips what is far away. `window` is such as '7 days'. -#}
+{% macro has_passed(instant, window='0 days') -%}
+    (
+        {{ instant }} > timestamp '{{ this_run().previous_as_of }}' - interval '{{ window }}'
+        and {{ instant }} <= {{ as_of() }} - interval '{{ window }}'
+    )
 {%- endmacro %}
 
 
@@ -85,7 +85,26 @@
 {%- endmacro %}
 
 
+{#- The columns of int_tickets that matter to persons and episodes. -#}
+{% macro ticket_columns() -%}
+    {{ return(['ticket_id', 'person_key', 'conversation_key', 'topic', 'created_at']) }}
+{%- endmacro %}
+
+
 {#- The columns of int_deals that matter to persons and episodes. -#}
 {% macro deal_columns() -%}
     {{ return(['deal_id', 'person_key', 'amount', 'margin', 'is_won', 'created_at', 'closed_at']) }}
+{%- endmacro %}
+
+
+{#- The rows of a kept table that this run wrote: all of them in a full run. -#}
+{% macro fresh_rows(model_name) -%}
+    {%- set relation = ref(model_name) -%}
+    {{ return('touched.' ~ model_name if run_mode() == 'touched' else relation) }}
+{%- endmacro %}
+
+
+{#- Whether the history a model only adds to exists already. -#}
+{% macro knows_history() -%}
+    {{ return(execute and this_run() is not none and load_cached_relation(this) is not none) }}
 {%- endmacro %}

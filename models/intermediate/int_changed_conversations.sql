@@ -71,7 +71,7 @@ now_missed as (
     select conversation_key from intermediate.int_turns
     where
         replied_at is null
-        and {{ has_passed("last_message_at + interval '" ~ var('session_timeout_minutes') ~ "' minute") }}
+        and {{ has_passed('last_message_at', var('session_timeout_minutes') ~ ' minutes') }}
 
 ),
 
@@ -89,12 +89,11 @@ recommended as (
 
 cited as (
 
-    select conversation_key from intermediate.int_citations
-    where article_id in (
-        select articles.article_id
-        from {{ differing_rows('conformed_knowledge_articles', ['article_id', 'updated_at']) }}
-            as articles
-    )
+    select citations.conversation_key
+    from intermediate.int_citations as citations
+    inner join {{ differing_rows('conformed_knowledge_articles', ['article_id', 'updated_at']) }}
+        as articles
+        on citations.article_id = articles.article_id
 
 ),
 

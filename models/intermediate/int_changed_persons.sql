@@ -8,8 +8,8 @@
 -- depends_on: {{ ref('conformed_leads') }}
 -- depends_on: {{ ref('conformed_meetings') }}
 
--- Grain: person of whom a conversation or a row of the CRM may have changed since the last run. Key:
--- person_key.
+-- Grain: person of whom a conversation or a row of the CRM may have changed since the last run.
+-- Key: person_key.
 -- Left out: all others; in a full run everything is built and nothing stands here.
 {{ config(post_hook="{{ keep_touched() }}") }}
 {% if run_mode() == 'full' -%}
@@ -70,6 +70,6 @@ from {{ differing_rows('int_deals', deal_columns()) }}
 where person_key is not null
 union
 select person_key
-from {{ differing_rows('int_tickets', ['ticket_id', 'person_key', 'conversation_key', 'topic', 'created_at']) }}
+from {{ differing_rows('int_tickets', ticket_columns()) }}
 where person_key is not null
 {%- endif %}

@@ -5,8 +5,8 @@
 -- depends_on: {{ ref('int_sessions') }}
 -- depends_on: {{ ref('int_surges') }}
 
--- Grain: conversation whose outcome or look-ahead may have changed since the last run: changed itself,
--- of a changed person, or past a window. Key: conversation_key.
+-- Grain: conversation whose outcome or look-ahead may have changed since the last run: changed
+-- itself, of a changed person, or past a window. Key: conversation_key.
 -- Left out: all others; in a full run everything is built and nothing stands here.
 {{ config(post_hook="{{ keep_touched() }}") }}
 {% if run_mode() == 'full' -%}
@@ -21,8 +21,8 @@ with ripe as (
     union all
     select conversation_key from {{ ref('int_episodes') }}
     where
-        {{ has_passed("ended_at + interval '" ~ var('fcr_window_days') ~ "' day") }}
-        or {{ has_passed("started_at + interval '" ~ var('conversion_window_days') ~ "' day") }}
+        {{ has_passed('ended_at', var('fcr_window_days') ~ ' days') }}
+        or {{ has_passed('started_at', var('conversion_window_days') ~ ' days') }}
     union all
     select conversation_key from {{ ref('int_sessions') }}
     where {{ has_passed('window_ends_at') }}

@@ -171,16 +171,16 @@ def build_anew(
     project: Path = ROOT,
     directory: Path | None = None,
     *,
-    full_refresh: bool = False,
+    options: Sequence[str] = (),
 ) -> Warehouse:
-    """Build all models of a landing, as seen at an instant (naive, UTC).
+    """Build all models of a landing, as seen at an instant (naive, UTC); `options` are dbt's.
 
     Raises:
         BuildError: the build failed.
     """
     directory = directory or scratch_directory("build")
     arguments = ["--vars", json.dumps(dict(variables))] if variables else []
-    arguments += ["--full-refresh"] if full_refresh else []
+    arguments += options
     settings = build_settings(landing, directory, as_of, salt)
     _builder(project).build(settings, arguments, directory / "dbt.log")
     return Warehouse(directory / f"{NAME}.duckdb")

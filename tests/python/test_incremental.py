@@ -1,8 +1,8 @@
 """Any sequence of incremental runs gives the marts a full refresh gives, to the row.
 
-The rows of a landing arrive in parts: late, out of order, corrected, before their conversation, with
-merges of contacts in between. After each part dbt runs; now and then a parameter or a policy changes,
-a run is killed, or nothing is new. At the end all rows are built anew from the same raw rows.
+The rows of a landing arrive in parts: late, out of order, corrected, before their conversation,
+with merges of contacts in between. After each part dbt runs; now and then a parameter or a policy
+changes, a run is interrupted, or time goes back. At the end all is built anew from the same rows.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
-from harness import ROOT, Warehouse, build_anew, scratch_directory
+from harness import ROOT, BuildError, Warehouse, build_anew, scratch_directory, write_table
 from test_properties import assert_same_marts
 
 sys.path.insert(0, str(ROOT))
@@ -83,35 +86,123 @@ def arrive(home: Path, files: dict[Path, str]) -> None:
         path.write_text(text, encoding="utf-8", newline="")
 
 
-def in_parts(seed: int, count: int) -> None:
-    """Build a random landing in parts and compare with a full refresh."""
+# What may happen before a part is built, and whether the run after it may go on from the last one.
+EVENTS = {
+    "nothing": True,
+    "the same once more": True,
+    "another parameter": False,
+    "a policy changed": False,
+    "a run was interrupted": False,
+    "one model was built": False,
+    "time went back": False,
+}
+STEP = st.tuples(
+    st.sampled_from([0, 1, 24, 24 * 9]),  # hours until the next build
+    st.sampled_from(list(EVENTS)),
+)
+POLICIES = ROOT / "seeds" / "reference" / "resolution_policies.csv"
+
+
+@settings(
+    max_examples=int(os.environ.get("PARLEY_INCREMENTAL_EXAMPLES") or 4),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(seed=st.integers(1, 10_000), steps=st.lists(STEP, min_size=3, max_size=3))
+def test_parts_equal_the_whole(seed: int, steps: list[tuple[int, str]]) -> None:
     chance = random.Random(seed)
     source = scratch_directory("source")
     instants = write_random_landing(source, seed)
     landing, home = scratch_directory("landing"), scratch_directory("home")
-    if (source / "landing.yml").exists():
-        shutil.copy(source / "landing.yml", landing)
-    modes = []
-    as_of = instants[len(instants) // 2]
-    for number, files in enumerate(parts(source, count, chance)):
+    arriving = parts(source, len(steps) + 1, chance)
+    as_of, variables = instants[len(instants) // 2], {"session_timeout_minutes": 30}
+    arrive(landing, next(arriving))
+    warehouse = build_anew(landing, as_of, variables=variables, directory=home)
+    assert mode(warehouse) == "full"
+    for number, ((hours, event), files) in enumerate(zip(steps, arriving, strict=True)):
+        as_of += timedelta(hours=hours)
+        if event == "the same once more":
+            build_anew(landing, as_of, variables=variables, directory=home)
+        elif event == "another parameter":
+            variables = {"session_timeout_minutes": 30 + number}
+        elif event == "a policy changed":
+            policies = POLICIES.read_text(encoding="utf-8").replace(
+                "house,72", f"house,{70 + number}"
+            )
+            arrive(landing, {Path("resolution_policies") / f"p{number}.csv": policies})
+        elif event == "a run was interrupted":
+            with pytest.raises(BuildError):
+                interrupt(landing, as_of, variables, home)
+        elif event == "one model was built":
+            selection = ["--select", "int_verdicts+"]
+            build_anew(landing, as_of, variables=variables, directory=home, options=selection)
+        elif event == "time went back":
+            as_of -= timedelta(days=20)
         arrive(landing, files)
-        as_of += chance.choice([timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=9)])
-        warehouse = build_anew(landing, as_of, directory=home)
-        modes.append(mode(warehouse))
-    assert modes == ["full", *["touched"] * (count - 1)]
+        warehouse = build_anew(landing, as_of, variables=variables, directory=home)
+        is_changed = event == "another parameter" and number == 0
+        expected = "touched" if EVENTS[event] or is_changed else "full"
+        assert mode(warehouse) == expected, (seed, number, event)
     anew = scratch_directory("anew")
     shutil.copy(warehouse.path, anew)
-    full = build_anew(landing, as_of, directory=anew, full_refresh=True)
+    full = build_anew(
+        landing, as_of, variables=variables, directory=anew, options=["--full-refresh"]
+    )
     assert mode(full) == "full"
     assert_same_marts(full, warehouse)
 
 
-SEEDS = [
-    int(os.environ.get("PARLEY_INCREMENTAL_FIRST") or 201) + number
-    for number in range(int(os.environ.get("PARLEY_INCREMENTAL_SEEDS") or 3))
-]
+def interrupt(landing: Path, as_of: datetime, variables: dict[str, Any], home: Path) -> None:
+    """A run that ends half-way: a fact cannot be written, so what depends on it is skipped."""
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        con.execute("alter table marts.fct_turns rename column started_at to began_at")
+    build_anew(landing, as_of, variables=variables, directory=home)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_parts_equal_the_whole(seed: int) -> None:
-    in_parts(seed, 4)
+# ------------------------------------------------------------------------------------ verdicts
+
+
+def test_the_first_verdict_stays_on_record() -> None:
+    """Known once its window is past; late feedback makes another, a rerun and a refresh none."""
+    landing, home = scratch_directory("landing"), scratch_directory("home")
+    start = datetime(2026, 3, 1, 9)
+    write_table(landing, "conversations", [
+        {"conversation_id": "c", "platform": "x", "channel": "web", "opened_at": start,
+         "bot_id": "b"},
+    ])  # fmt: skip
+    write_table(landing, "messages", [
+        {"message_id": "1", "conversation_id": "c", "sent_at": start, "sender_type": "contact"},
+        {"message_id": "2", "conversation_id": "c", "sent_at": start + timedelta(minutes=1),
+         "sender_type": "bot", "kind": "answer"},
+    ])  # fmt: skip
+
+    def history(as_of: datetime, *options: str) -> list[tuple[Any, ...]]:
+        warehouse = build_anew(landing, as_of, directory=home, options=options)
+        return [
+            (row["verdict_number"], row["verdict"], row["reason"], row["known_at"])
+            for row in warehouse.query(
+                "select * from marts.fct_resolution_history where policy = 'house' order by 3"
+            )
+        ]
+
+    ripe, later = datetime(2026, 3, 5), datetime(2026, 3, 6)
+    first = (1, "resolved", "first", ripe)
+    second = (2, "not_resolved", "late data", later)
+    assert history(datetime(2026, 3, 2)) == []
+    assert history(ripe) == [first]
+    assert history(later) == [first]
+    write_table(landing, "feedback", [
+        {"feedback_id": "f", "conversation_id": "c", "submitted_at": start + timedelta(hours=1),
+         "kind": "thumbs", "score": 0, "scale_max": 1},
+    ])  # fmt: skip
+    assert history(later) == [first, second]
+    assert history(later) == [first, second]
+    assert history(later, "--full-refresh") == [first, second]
+    policy = POLICIES.read_text(encoding="utf-8").replace(
+        "house,72,last_bot_reply,any,true,true,true", "house,72,last_bot_reply,any,true,true,false"
+    )
+    arrive(landing, {Path("resolution_policies") / "p.csv": policy})
+    assert history(later)[2:] == [(3, "resolved", "policy changed", later)]

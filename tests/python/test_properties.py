@@ -76,10 +76,10 @@ def contents(warehouse: Warehouse, table: str) -> Counter[tuple[Any, ...]]:
 
 
 def assert_same_marts(one: Warehouse, other: Warehouse, without: set[str] | None = None) -> None:
-    """Fail where two warehouses publish different rows."""
+    """Fail where two warehouses publish different rows; histories tell of the builds themselves."""
     assert one.tables() == other.tables()
     for table in one.tables():
-        if table not in (without or set()):
+        if table not in (without or set()) | {"fct_resolution_history"}:
             before, after = contents(one, table), contents(other, table)
             lost, new = list((before - after).elements()), list((after - before).elements())
             assert not lost + new, (table, len(lost), lost[:2], len(new), new[:2])

@@ -1,5 +1,6 @@
 -- Grain: landed table. Key: table_name.
 -- Left out: nothing. Every raw row is accepted, superseded by a later copy, or rejected.
+-- Rows of a seed have the row id -1, rows of a platform that of its own table.
 with raw_counts as (
 
     {% for entity in landed_entities() %}
@@ -9,7 +10,14 @@ with raw_counts as (
         (
             select count(*)
             from {{ ref('conformed_' ~ entity) }}
-            where _row_id in (select landed._row_id from {{ source('raw', entity) }} as landed)
+            where
+                _row_id > 0
+                {%- if entity in ['conversations', 'messages', 'events'] %}
+                and _row_id not in (
+                    select platform_rows._row_id
+                    from {{ ref('stg_rasa__event_rows') }} as platform_rows
+                )
+                {%- endif %}
         ) as accepted
     union all
     {% endfor %}

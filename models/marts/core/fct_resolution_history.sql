@@ -1,0 +1,88 @@
+{{ config(materialized='incremental', incremental_strategy='history') }}
+
+-- Grain: verdict as it became known of an episode under a policy. Key: episode_id, policy,
+-- verdict_number.
+-- Left out: pending verdicts, and builds that found the verdict they knew. Never rebuilt: what was
+-- published once stays on record, beside what late data or another policy made of it.
+with verdicts as (
+
+    select
+        resolutions.episode_id,
+        resolutions.policy,
+        resolutions.verdict,
+        resolutions.decided_at,
+        concat_ws(
+            '|',
+            cast(policies.window_hours as string),
+            policies.anchor,
+            policies.answer_rule,
+            cast(policies.agent_reply_blocks as string),
+            cast(policies.request_blocks as string),
+            cast(policies.negative_feedback_blocks as string),
+            cast(policies.abandonment_blocks as string),
+            cast(policies.return_blocks_hours as string),
+            '{{ var("episode_idle_hours") }}'
+        ) as definition
+    from {{ fresh_rows('fct_resolutions') }} as resolutions
+    inner join {{ ref('conformed_resolution_policies') }} as policies
+        on resolutions.policy = policies.policy
+    where resolutions.verdict <> 'pending'
+
+),
+
+{% if knows_history() -%}
+numbered as (
+
+    select
+        episode_id,
+        policy,
+        verdict,
+        definition,
+        verdict_number,
+        max(verdict_number) over (partition by episode_id, policy) as last_number
+    from {{ this }}
+
+),
+
+known as (
+
+    select * from numbered
+    where verdict_number = last_number
+
+)
+{%- else -%}
+known as (
+
+    select
+        episode_id,
+        policy,
+        verdict,
+        definition,
+        cast(0 as integer) as verdict_number
+    from verdicts
+    where false
+
+)
+{%- endif %}
+
+select
+    verdicts.episode_id,
+    verdicts.policy,
+    cast(coalesce(known.verdict_number, 0) + 1 as integer) as verdict_number,
+    verdicts.verdict,
+    case
+        when known.verdict is null then 'first'
+        when known.definition <> verdicts.definition then 'policy changed'
+        else 'late data'
+    end as reason,
+    verdicts.definition,
+    verdicts.decided_at,
+    {{ as_of() }} as known_at
+from verdicts
+left join known
+    on
+        verdicts.episode_id = known.episode_id
+        and verdicts.policy = known.policy
+where
+    known.verdict is null
+    or known.verdict <> verdicts.verdict
