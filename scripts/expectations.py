@@ -351,7 +351,7 @@ MARTS = (
     Expectation(
         "personal",
         "no e-mail address, telephone, identity or card number",
-        "{:,.0f} values that look like one",
+        "{:,.0f} values that might be one",
         high=0,
         is_error=True,
     ),
@@ -518,7 +518,7 @@ class _Marts:
                 counted.append((name, "outside", f"{text} < 0", "0 or more"))
         texts = [name for name, kind in self.types[mart.name].items() if kind == "VARCHAR"]
         counted += [(name, "personal", _candidate(name), "") for name in texts]
-        counts = [f"count_if({bad})" for _, _, bad, _ in counted]
+        counts = [f"count(*) filter (where {bad})" for _, _, bad, _ in counted]
         rows, *numbers = _row(
             self.con, f"select {', '.join(['count(*)', *counts])} from {relation}"
         )
