@@ -255,7 +255,8 @@ create table marts.kpi_catalog as
     select 'resolution_rate' as kpi, 'rate' as unit, 'up' as direction
     union all select 'visitors', 'count', 'up';
 create table marts.kpi_values as
-    select 'resolution_rate' as kpi, 'day' as grain, date '2026-01-01' + cast(i as int) as period_start,
+    select 'resolution_rate' as kpi, 'day' as grain,
+        date '2026-01-01' + cast(i as int) as period_start,
         'all' as dimension, 'all' as dimension_value, 0.5 as value, 0.4 as ci_low, 0.6 as ci_high,
         0 as pending, true as is_final
     from range(200) as days (i)
@@ -391,12 +392,12 @@ def test_drift_against_the_current_release_is_told(quality: Quality) -> None:
     with duckdb.connect(str(release / "parley.duckdb")) as con:
         con.execute(MARTS)
     (quality.published / "current").symlink_to(release)
-    verdict = tampered(quality, "delete from marts.fct_episodes where episode_id > 'e2'")
+    verdict = tampered(quality, "delete from marts.fct_episodes where substr(episode_id, 2)::int >= 50")
     assert verdict.errors == []
     assert len(verdict.warnings) == 1
     assert re.fullmatch(
         r"marts\.fct_episodes \(table\): expected 100 to 400 rows, half to twice the current "
-        r"release, found \d\d rows",
+        r"release, found 50 rows",
         verdict.warnings[0],
     )
 
