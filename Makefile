@@ -22,7 +22,7 @@ SQL := $(wildcard models tests/data)
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
-.PHONY: help install build test lint format load docs lock clean
+.PHONY: help install build test lint format load quality docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ format: install ## bring Python and SQL into the house style
 
 load: install ## only load what landed, see docs/load.md
 	@$(BIN)/python scripts/load.py
+
+quality: install ## only check the newest load and the marts as they are, see docs/operate.md
+	@$(BIN)/python scripts/quality.py
 
 docs: install ## write dbt's documentation to target/
 	@$(BIN)/dbt docs generate

@@ -23,6 +23,7 @@ import duckdb
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from checkpoints import CheckpointError, Checkpoints
 from contract import ContractError
 from load import (
     DEMO,
@@ -311,8 +312,8 @@ def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests
     """Load, build, test and publish; print what happened.
 
     Raises:
-        BuildError, ContractError, LandingError, LockHeldError, OSError, PublishError: the build
-            failed; `current` is what it was.
+        BuildError, CheckpointError, ContractError, LandingError, LockHeldError, OSError,
+            PublishError: the build failed; `current` is what it was.
     """
     settings.warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_one(settings.warehouse.with_name(f"{settings.warehouse.name}.lock")):
@@ -325,12 +326,16 @@ def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests
             return
         # From here on the warehouse is not what the release was made from.
         settings.state.unlink(missing_ok=True)
-        outcome = run_dbt(options, unit_tests=unit_tests)
-        print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
-        if outcome.warnings:
-            print("\n".join(["Warnings, which do not stop a release:", *outcome.warnings]))
-        if outcome.failures:
-            raise BuildError(_failure_text(settings, outcome))
+        with Checkpoints(settings.warehouse, settings.published) as checkpoints:
+            _import_dbt()  # takes as long as Great Expectations does, over there
+            _print_warnings("what landed", checkpoints.landing())
+            outcome = run_dbt(options, unit_tests=unit_tests)
+            print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
+            if outcome.warnings:
+                print("\n".join(["Warnings, which do not stop a release:", *outcome.warnings]))
+            if outcome.failures:
+                raise BuildError(_failure_text(settings, outcome))
+            _print_warnings("the marts", checkpoints.marts(outcome.tables))
         release = publish(
             settings.warehouse, settings.published, tables=outcome.tables, keep=settings.keep
         )
@@ -342,6 +347,16 @@ def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests
             f"{count_text(sum(release.rows.values()), 'row')} ({release.bytes / 1e6:,.1f} MB) in "
             f"{release.seconds:.1f} s: {settings.published}/current is release {release.id}."
         )
+
+
+def _import_dbt() -> None:
+    import dbt.cli.main  # noqa: F401
+
+
+def _print_warnings(border: str, warnings: Sequence[str]) -> None:
+    if warnings:
+        lines = [f"  {text}" for text in warnings]
+        print("\n".join([f"Look at {border}:", *lines]), flush=True)
 
 
 def _failure_text(settings: Settings, outcome: Outcome) -> str:
@@ -391,7 +406,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except (BuildError, ContractError, LandingError, PublishError) as error:
+    except (BuildError, CheckpointError, ContractError, LandingError, PublishError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:

@@ -79,7 +79,12 @@ class ContractError(Exception):
     """The contract's own YAML cannot be read; one sentence."""
 
 
-def _read_yaml(path: Path) -> Mapping[str, Any]:
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """Return a YAML file's mapping, empty where it holds none.
+
+    Raises:
+        ContractError: the file cannot be read.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)  # noqa: S506
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -103,7 +108,7 @@ def _columns(described: list[Mapping[str, Any]], table: str) -> tuple[Column, ..
 
 def _neutral_tables(root: Path) -> Iterator[Table]:
     path = root / "models" / "conformed" / "_conformed__models.yml"
-    for model in _read_yaml(path).get("models") or []:
+    for model in read_yaml(path).get("models") or []:
         if not model["name"].startswith("conformed_"):
             continue
         name = model["name"].removeprefix("conformed_")
@@ -114,7 +119,7 @@ def _neutral_tables(root: Path) -> Iterator[Table]:
 
 def _platform_tables(root: Path) -> Iterator[Table]:
     for path in sorted((root / "models" / "staging").glob("*/_*__sources.yml")):
-        for source in _read_yaml(path).get("sources") or []:
+        for source in read_yaml(path).get("sources") or []:
             if source["name"] != path.parent.name:
                 continue
             for table in source.get("tables") or []:

@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -545,6 +545,36 @@ def create_raw(con: duckdb.DuckDBPyConnection) -> None:
 def holds_own_rows(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether files other than the demo's were loaded into the warehouse."""
     return _Loader(con, read_contract(), "", None).holds_own
+
+
+def settle_loads(
+    con: duckdb.DuckDBPyConnection, passed: Collection[int], refused: Collection[int]
+) -> None:
+    """Note loads that passed the landing checkpoint; take refused ones out again, in one step.
+
+    Lines of refused loads stay in `_loads`, marked as removed, so that the numbers of loads and
+    rows are never given twice; the same files are read again by the next load.
+    """
+    with _transaction(con):
+        con.execute(
+            "create table if not exists raw._load_checks "
+            "(load_id bigint not null, checked_at timestamp not null)"
+        )
+        now = datetime.now(UTC).replace(tzinfo=None)
+        con.execute("insert into raw._load_checks select unnest($1), $2", [list(passed), now])
+        for (table,) in con.execute(
+            "select distinct table_name from raw._loads where list_contains($1, load_id)",
+            [list(refused)],
+        ).fetchall():
+            con.execute(
+                f"delete from raw.{name_sql(table)} where list_contains($1, _load_id)",
+                [list(refused)],
+            )
+        con.execute(
+            "update raw._loads set removed_at = $2 "
+            "where list_contains($1, load_id) and removed_at is null",
+            [list(refused), now],
+        )
 
 
 def load_landing(
