@@ -17,7 +17,6 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ from typing import Any
 import duckdb
 import psycopg
 import yaml
-from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from landed_file import name_sql, quoted
 from load_report import count_text
+from postgres import PostgresError, connected, connection_text, take_turn
 from publish import MARTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +40,7 @@ BATCH = 10_000  # rows sent at a time; what is held in memory
 LOCK_MILLISECONDS = 400  # below PostgreSQL's deadlock_timeout (1 s), so that no reader is cancelled
 PAUSE_SECONDS = 0.3  # between two tries, for the readers who queued up behind the first
 PATIENCE_SECONDS = 60.0  # for readers that do not end
+TURN_SECONDS = 10.0  # for another run to end
 
 # DuckDB's types, as duckdb_columns() spells them, and PostgreSQL's.
 TYPES = {
@@ -59,10 +59,6 @@ TYPES = {
     "TIMESTAMP WITH TIME ZONE": "timestamptz",
     "UUID": "uuid",
 }
-
-
-class ServingError(Exception):
-    """The release cannot be copied; one sentence. Readers see what they saw before."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,7 @@ def published_tables(
     """The tables of an opened release.
 
     Raises:
-        ServingError: there is none, or a column has a type PostgreSQL lacks.
+        PostgresError: there is none, or a column has a type PostgreSQL lacks.
     """
     tables = []
     for name, comment in release.execute(
@@ -144,7 +140,7 @@ def published_tables(
             [MARTS, name],
         ).fetchall():
             if (equal := postgres_type(kind)) is None:
-                raise ServingError(
+                raise PostgresError(
                     f"Column {column} of {name} has type {kind}, which PostgreSQL lacks; cast it "
                     "in the model."
                 )
@@ -157,7 +153,7 @@ def published_tables(
             Table(name, tuple(columns), key if names.issuperset(key) else (), counted[0], comment)
         )
     if not tables:
-        raise ServingError(f"The release has no table in schema {MARTS}.")
+        raise PostgresError(f"The release has no table in schema {MARTS}.")
     return tables
 
 
@@ -195,115 +191,11 @@ def _lines(release: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]:
 # -------------------------------------------------------------------------------- the server
 
 
-def connection_text(environment: Mapping[str, str]) -> str:
-    """What libpq is to connect to: PARLEY_POSTGRES, else empty for its own variables.
-
-    Raises:
-        ServingError: nothing names a server, it is no connection URL, or a password stands in it.
-    """
-    text = environment.get("PARLEY_POSTGRES", "")
-    if not text and not any(environment.get(name) for name in ("PGHOST", "PGSERVICE")):
-        raise ServingError(
-            "No server is named; set POSTGRES=postgresql://user@host:5432/database, and the "
-            "password in PGPASSWORD or a password file."
-        )
-    try:
-        settings = conninfo_to_dict(text)
-    except psycopg.Error:
-        raise ServingError(
-            "POSTGRES is no connection URL; write it like postgresql://user@host:5432/database."
-        ) from None
-    if settings.get("password"):
-        raise ServingError(
-            "POSTGRES holds a password, which other users of the machine may see; take it out and "
-            "set PGPASSWORD, or use a password file."
-        )
-    return text
-
-
-def _place(text: str, environment: Mapping[str, str]) -> str:
-    """The server and database in words, without user and password."""
-    settings = conninfo_to_dict(text)
-    host = settings.get("host") or environment.get("PGHOST") or "localhost"
-    port = settings.get("port") or environment.get("PGPORT") or "5432"
-    database = settings.get("dbname") or environment.get("PGDATABASE") or "the default database"
-    return f"{host}:{port}/{database}"
-
-
-_CONNECTION_PROBLEMS = {
-    "authentication failed": "the password or user was not accepted",
-    "no password supplied": "it asks for a password; set PGPASSWORD or use a password file",
-    "pg_hba.conf": "the server's pg_hba.conf does not admit this user from here",
-    "does not exist": "the database or user does not exist",
-    "Connection refused": "no server answers there",
-    "No such file or directory": "no server answers there",
-    "could not translate host name": "the host is not known",
-    "failed to resolve host": "the host is not known",
-    "timeout": "no server answers there",
-    "too many": "the server has no connection left",
-}
-
-
-@contextmanager
-def _connected(text: str, place: str) -> Iterator[Any]:
-    """A connection to the server; errors of PostgreSQL become one sentence without values."""
-    connection: Any = None
-    problem = ""
-    try:
-        connection = psycopg.connect(
-            text,
-            client_encoding="utf8",
-            connect_timeout=10,
-            application_name="parley publish",
-            options="-c timezone=UTC -c datestyle=ISO",
-        )
-        with connection:
-            yield connection
-            return
-    except psycopg.Error as error:
-        problem = _problem(error, is_connected=connection is not None)
-    raise ServingError(f"{place}: {problem}.")
-
-
-def _problem(error: psycopg.Error, *, is_connected: bool) -> str:
-    """An error of PostgreSQL in words. Its own text may quote values and is not shown."""
-    if not is_connected:
-        for known, sentence in _CONNECTION_PROBLEMS.items():
-            if known in str(error):
-                return sentence
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return "the role may not do this; scripts/sql/bi_reader.sql has the grants it needs"
-    if isinstance(error, psycopg.errors.DependentObjectsStillExist):
-        return "something made by others depends on the former tables; drop it and publish again"
-    if isinstance(error, psycopg.errors.CharacterNotInRepertoire):
-        where = (error.diag.context or "").split(",")[0] or "a table"
-        return f"PostgreSQL cannot store a character in a text ({where})"
-    if isinstance(error, psycopg.errors.DiskFull):
-        return "the server's disk is full"
-    if isinstance(error, psycopg.OperationalError) and error.sqlstate in (None, "57P01"):
-        return "the connection broke; readers see what they saw before, publish again"
-    return f"PostgreSQL failed ({type(error).__name__}); readers see what they saw before"
-
-
-def _take_turn(con: Any, schema: str) -> None:
-    """Let one publish at a time into a schema; the lock ends with the transaction."""
-    until = time.monotonic() + 10  # a killed run's server process needs a moment to notice
-    while True:
-        (is_mine,) = con.execute(
-            "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (f"parley {schema}",)
-        ).fetchone()
-        if is_mine:
-            return
-        if time.monotonic() > until:
-            raise ServingError(f"Another run is publishing into schema {schema}; let it finish.")
-        time.sleep(PAUSE_SECONDS)
-
-
 def _check_place(con: Any, schema: str) -> None:
     """Refuse to replace what this script has not made, before anything is copied.
 
     Raises:
-        ServingError: the schema is somebody else's, or others' views read its tables.
+        PostgresError: the schema is somebody else's, or others' views read its tables.
     """
     found = con.execute(
         "select obj_description(oid, 'pg_namespace'), pg_has_role(nspowner, 'usage'), exists "
@@ -315,12 +207,12 @@ def _check_place(con: Any, schema: str) -> None:
         return
     comment, is_own, is_filled = found
     if not is_own:
-        raise ServingError(
+        raise PostgresError(
             f"Schema {schema} belongs to another role; publish as its owner, or name another "
             "schema with POSTGRES_SCHEMA."
         )
     if is_filled and not (comment or "").startswith(COMMENT):
-        raise ServingError(
+        raise PostgresError(
             f"Schema {schema} holds tables parley did not make; name another schema with "
             "POSTGRES_SCHEMA."
         )
@@ -334,7 +226,7 @@ def _check_place(con: Any, schema: str) -> None:
         (name_sql(schema),),
     ).fetchall()
     if views:
-        raise ServingError(
+        raise PostgresError(
             f"{', '.join(name for (name,) in views)} reads tables of schema {schema} and would go "
             "with them; drop it, publish, and make it again."
         )
@@ -364,7 +256,7 @@ def _copy(con: Any, schema: str, release: duckdb.DuckDBPyConnection, table: Tabl
                 copy.write(lines)
                 yield len(lines)
         if cursor.rowcount != table.rows:
-            raise ServingError(
+            raise PostgresError(
                 f"{table.name}: {cursor.rowcount:,} of {table.rows:,} rows arrived; publish again."
             )
 
@@ -411,7 +303,7 @@ def _swap(con: Any, draft: str, schema: str, patience: float) -> None:
     readers queue up behind it.
 
     Raises:
-        ServingError: readers did not end within `patience` seconds.
+        PostgresError: readers did not end within `patience` seconds.
     """
     until = time.monotonic() + patience
     former = [
@@ -440,7 +332,7 @@ def _swap(con: Any, draft: str, schema: str, patience: float) -> None:
             psycopg.errors.QueryCanceled,
         ):
             if time.monotonic() > until:
-                raise ServingError(_held_text(con, schema, patience)) from None
+                raise PostgresError(_held_text(con, schema, patience)) from None
         time.sleep(PAUSE_SECONDS)
 
 
@@ -477,17 +369,17 @@ def publish_postgres(
         keys: key columns by table; those the models document by default.
 
     Raises:
-        ServingError: it did not work; readers see what they saw before.
+        PostgresError: it did not work; readers see what they saw before.
     """
     started = time.monotonic()
-    text = connection_text(environment)
+    text = connection_text(environment, "POSTGRES")
     schema = environment.get("PARLEY_POSTGRES_SCHEMA") or MARTS
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}", schema) or schema.startswith("pg_"):
-        raise ServingError("POSTGRES_SCHEMA must be lowercase letters, digits and underscores.")
+        raise PostgresError("POSTGRES_SCHEMA must be lowercase letters, digits and underscores.")
     draft = name_sql(f"{schema}__draft")
     path = (published / "current").resolve()  # what is read must not move while it is read
     if not (path / "parley.duckdb").is_file():
-        raise ServingError(f"{published}/current holds no release; run make build first.")
+        raise PostgresError(f"{published}/current holds no release; run make build first.")
     rows: dict[str, int] = {}
     sent = 0
     memory: dict[str, str | bool | int | float | list[str]] = {
@@ -495,14 +387,17 @@ def publish_postgres(
     }
     with (
         duckdb.connect(str(path / "parley.duckdb"), read_only=True, config=memory) as release,
-        _connected(text, _place(text, environment)) as con,
+        connected(text, "parley publish") as con,
         _bar() as bar,
     ):
         release.execute("set TimeZone = 'UTC'")
         tables = published_tables(release, documented_keys() if keys is None else keys)
         task = bar.add_task("copying", total=sum(table.rows for table in tables))
         with con.transaction():
-            _take_turn(con, schema)
+            if not take_turn(con, f"publish {schema}", patience=TURN_SECONDS):
+                raise PostgresError(
+                    f"Another run is publishing into schema {schema}; let it finish."
+                )
             _check_place(con, schema)
             con.execute(f"create schema {draft}")
             con.execute(f"comment on schema {draft} is {_literal(COMMENT + path.name)}")
@@ -554,7 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         served = publish_postgres(
             Path(os.environ.get("PARLEY_PUBLISHED") or "published"), os.environ
         )
-    except ServingError as error:
+    except PostgresError as error:
         print(error, file=sys.stderr)
         return 1
     except duckdb.Error:

@@ -31,8 +31,11 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """URL of a server with one user, who has a password; skips the test where there is none."""
+def running_postgres(settings: str = "") -> Iterator[str]:
+    """URL of a server with one user, who has a password; skips the test where there is none.
+
+    `settings` are further options of the server; its log lies beside its data directory.
+    """
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     found = binaries()
     if found is None:
@@ -51,7 +54,7 @@ def running_postgres() -> Iterator[str]:
     initdb: list[str | Path] = [found / "initdb", "-D", folder / "data", "-U", USER]
     initdb += ["-A", "scram-sha-256", "--pwfile", folder / "password", "-N", "-E", "UTF8"]
     subprocess.run([*initdb, "--locale", "C"], check=True, **quiet)
-    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
+    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off {settings}"
     control: list[str | Path] = [found / "pg_ctl", "-D", folder / "data", "-l", folder / "log"]
     subprocess.run([*control, "-w", "-o", options, "start"], check=True, **quiet)
     try:
