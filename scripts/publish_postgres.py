@@ -17,7 +17,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ LOCK_MILLISECONDS = 400  # below PostgreSQL's deadlock_timeout (1 s), so that no
 PAUSE_SECONDS = 0.3  # between two tries, for the readers who queued up behind the first
 PATIENCE_SECONDS = 60.0  # for readers that do not end
 TURN_SECONDS = 10.0  # for another run to end
+
+DOCS_BLOCK = re.compile(r"{% docs (\w+) %}(.*?){% enddocs %}", re.DOTALL)
+DOCS_CALL = re.compile(r"""{{ *doc\(["'](\w+)["']\) *}}""")
 
 # DuckDB's types, as duckdb_columns() spells them, and PostgreSQL's.
 TYPES = {
@@ -83,6 +86,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Documented:
+    """What the project says of a mart: key columns, description, descriptions of columns."""
+
+    key: tuple[str, ...] = ()
+    text: str | None = None
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Served:
     """What was copied: rows by table, bytes as sent, duration in seconds."""
 
@@ -95,20 +107,34 @@ class Served:
 # ------------------------------------------------------------------------------- the release
 
 
-def documented_keys(models: Path = ROOT / "models" / "marts") -> dict[str, tuple[str, ...]]:
-    """Key columns by mart: what the models' tests `unique` and `unique_combination` name."""
-    keys: dict[str, tuple[str, ...]] = {}
-    for path in sorted(models.rglob("*.yml")):
+def documentation(models: Path = ROOT / "models") -> dict[str, Documented]:
+    """What the models' YAML says of each mart: its key, as tested, and its descriptions."""
+    blocks = {
+        name: text.strip()
+        for path in sorted(models.rglob("*.md"))
+        for name, text in DOCS_BLOCK.findall(path.read_text(encoding="utf-8"))
+    }
+
+    def described(thing: Mapping[str, Any]) -> str | None:
+        text = str(thing.get("description") or "").strip()
+        return DOCS_CALL.sub(lambda call: blocks[call[1]], text) or None
+
+    found = {}
+    for path in sorted((models / "marts").rglob("*.yml")):
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         for model in content.get("models") or []:
+            key: tuple[str, ...] = ()
             for test in model.get("data_tests") or []:
-                if isinstance(test, dict) and (found := test.get("unique_combination")):
-                    keys.setdefault(model["name"], tuple(found["arguments"]["columns"]))
+                if isinstance(test, dict) and (combination := test.get("unique_combination")):
+                    key = key or tuple(combination["arguments"]["columns"])
             for column in model.get("columns") or []:
-                tests = column.get("data_tests") or []
-                if any(test == "unique" or "unique" in test for test in tests):
-                    keys.setdefault(model["name"], (column["name"],))
-    return keys
+                if any(
+                    test == "unique" or "unique" in test for test in column.get("data_tests") or []
+                ):
+                    key = key or (column["name"],)
+            columns = {column["name"]: described(column) for column in model.get("columns") or []}
+            found[model["name"]] = Documented(key, described(model), columns)
+    return found
 
 
 def postgres_type(kind: str) -> str | None:
@@ -122,7 +148,7 @@ def postgres_type(kind: str) -> str | None:
 
 
 def published_tables(
-    release: duckdb.DuckDBPyConnection, keys: Mapping[str, tuple[str, ...]]
+    release: duckdb.DuckDBPyConnection, documents: Mapping[str, Documented]
 ) -> list[Table]:
     """The tables of an opened release.
 
@@ -133,6 +159,7 @@ def published_tables(
     for name, comment in release.execute(
         "select table_name, comment from duckdb_tables() where schema_name = $1 order by 1", [MARTS]
     ).fetchall():
+        document = documents.get(name, Documented())
         columns = []
         for column, kind, is_nullable, text in release.execute(
             "select column_name, data_type, is_nullable, comment from duckdb_columns() "
@@ -144,14 +171,13 @@ def published_tables(
                     f"Column {column} of {name} has type {kind}, which PostgreSQL lacks; cast it "
                     "in the model."
                 )
-            columns.append(Column(column, equal, is_nullable, text))
+            comment_on = text or document.columns.get(column)
+            columns.append(Column(column, equal, is_nullable, comment_on))
         counted = release.execute(f"select count(*) from {MARTS}.{name_sql(name)}").fetchone()
         assert counted is not None
         names = {column.name for column in columns}
-        key = keys.get(name, ())
-        tables.append(
-            Table(name, tuple(columns), key if names.issuperset(key) else (), counted[0], comment)
-        )
+        key = document.key if names.issuperset(document.key) else ()
+        tables.append(Table(name, tuple(columns), key, counted[0], comment or document.text))
     if not tables:
         raise PostgresError(f"The release has no table in schema {MARTS}.")
     return tables
@@ -358,7 +384,7 @@ def publish_postgres(
     environment: Mapping[str, str],
     *,
     patience: float = PATIENCE_SECONDS,
-    keys: Mapping[str, tuple[str, ...]] | None = None,
+    documents: Mapping[str, Documented] | None = None,
 ) -> Served:
     """Copy the release `current` points to into PostgreSQL.
 
@@ -366,7 +392,7 @@ def publish_postgres(
         published: the directory of releases.
         environment: PARLEY_POSTGRES, PARLEY_POSTGRES_SCHEMA; libpq reads its own variables.
         patience: seconds to wait for readers of the former tables.
-        keys: key columns by table; those the models document by default.
+        documents: what is known of each table; what the models' YAML says by default.
 
     Raises:
         PostgresError: it did not work; readers see what they saw before.
@@ -391,7 +417,7 @@ def publish_postgres(
         _bar() as bar,
     ):
         release.execute("set TimeZone = 'UTC'")
-        tables = published_tables(release, documented_keys() if keys is None else keys)
+        tables = published_tables(release, documentation() if documents is None else documents)
         task = bar.add_task("copying", total=sum(table.rows for table in tables))
         with con.transaction():
             if not take_turn(con, f"publish {schema}", patience=TURN_SECONDS):

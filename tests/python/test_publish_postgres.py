@@ -22,7 +22,7 @@ import harness
 from postgres import PostgresError
 from postgres_server import PASSWORD, running_postgres
 from publish import publish
-from publish_postgres import documented_keys, publish_postgres
+from publish_postgres import Documented, documentation, publish_postgres
 from test_publish import write_warehouse
 
 psycopg = pytest.importorskip("psycopg")
@@ -30,7 +30,7 @@ psycopg = pytest.importorskip("psycopg")
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "publish_postgres.py"
 GRANTS = ROOT / "scripts" / "sql" / "bi_reader.sql"
-KEYS = {"facts": ("fact_id",)}
+DOCUMENTS = {"facts": Documented(("fact_id",), "Not this.", {"version": "Version, a \\ b."})}
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,17 @@ def test_every_table_equals_the_release_row_by_row(
         "select relname::text from pg_index inner join pg_class on pg_class.oid = indrelid "
         "where relnamespace = 'marts'::regnamespace and indisunique",
     )
-    assert sorted(name for (name,) in keyed) == sorted(set(tables) & set(documented_keys()))
+    assert sorted(name for (name,) in keyed) == sorted(tables)
+    assert {name for name, documented in documentation().items() if documented.key} >= set(tables)
+    described = rows_of(
+        url,
+        "select count(*), count(*) filter (where col_description(attrelid, attnum) is null), "
+        "count(*) filter (where col_description(attrelid, attnum) like '%{%') from pg_attribute "
+        "inner join pg_class on pg_class.oid = attrelid and relkind = 'r' "
+        "where relnamespace = 'marts'::regnamespace and attnum > 0",
+    )
+    assert described[0][0] > 300
+    assert described[0][1:] == (0, 0)
     assert rows_of(
         url,
         "select count(*) from information_schema.columns "
@@ -148,7 +158,7 @@ def test_strange_values_arrive_exactly(
     tmp_path: Path, url: str, environment: dict[str, str]
 ) -> None:
     published = release_of(tmp_path, STRANGE)
-    publish_postgres(published, environment, keys={"strange": ("id",)})
+    publish_postgres(published, environment, documents={"strange": Documented(("id",))})
     columns = "id, text, double, money, flag, instant, day, list, nothing"
     expected = released(published, f"select {columns} from marts.strange order by id")
     actual = rows_of(url, f"select {columns} from marts.strange order by id")
@@ -180,13 +190,17 @@ def test_strange_values_arrive_exactly(
 def test_not_null_comments_and_key_are_kept(
     tmp_path: Path, url: str, environment: dict[str, str]
 ) -> None:
-    publish_postgres(release(tmp_path), environment, keys=KEYS)
+    publish_postgres(release(tmp_path), environment, documents=DOCUMENTS)
     assert rows_of(
         url,
         "select column_name::text, is_nullable::text, col_description('marts.facts'::regclass, "
         "ordinal_position) from information_schema.columns where table_name = 'facts' "
-        "and (is_nullable = 'NO' or column_name = 'amount') order by ordinal_position",
-    ) == [("fact_id", "NO", None), ("amount", "YES", "Amount, it's in EUR.")]
+        "and ordinal_position <= 3 order by ordinal_position",
+    ) == [
+        ("fact_id", "NO", None),
+        ("version", "YES", "Version, a \\ b."),
+        ("amount", "YES", "Amount, it's in EUR."),
+    ]
     assert rows_of(url, "select obj_description('marts.facts'::regclass)") == [
         ("One row per fact.",)
     ]
