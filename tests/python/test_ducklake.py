@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,10 @@ class Lake:
     def dbt(self, name: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         """Start dbt on the lake, with a target directory and a log of its own."""
         folder = self.folder / name
+        folder.mkdir()
+        parsed = self.folder / "first" / "partial_parse.msgpack"
+        if parsed.exists():  # seconds saved
+            shutil.copy(parsed, folder)
         return subprocess.Popen(
             [
                 sys.executable,

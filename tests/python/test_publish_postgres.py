@@ -211,6 +211,17 @@ def test_not_null_comments_and_key_are_kept(
     ) == [("PRIMARY KEY (fact_id)",)]
     assert rows_of(url, 'select * from marts."odd ""name"') == [(True,)]
 
+    nullable_key = {"facts": Documented(("amount",))}
+    publish_postgres(tmp_path / "published", environment, documents=nullable_key)
+    assert rows_of(
+        url,
+        "select column_name::text from information_schema.columns "
+        "where table_name = 'facts' and is_nullable = 'NO'",
+    ) == [("fact_id",)]
+    assert rows_of(url, "select indexdef from pg_indexes where schemaname = 'marts'") == [
+        ("CREATE UNIQUE INDEX facts_amount_idx ON marts.facts USING btree (amount)",)
+    ]
+
 
 @pytest.mark.parametrize(
     ("statement", "sentence"),
