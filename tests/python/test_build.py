@@ -163,6 +163,7 @@ def test_a_build_that_looks_at_the_clock_is_never_spared(project: Project) -> No
     assert sorted(path.name for path in elsewhere.parent.iterdir()) == [
         "demo.duckdb",
         "demo.duckdb.lock",
+        "demo.duckdb.runs.jsonl",
         "salt",
     ]
 
@@ -323,7 +324,7 @@ def test_the_warehouse_is_private_and_the_note_beside_it_too(project: Project) -
     assert (project.root / "warehouse").stat().st_mode & 0o077 == 0
     note = project.root / "warehouse" / "demo.duckdb.build.json"
     assert note.stat().st_mode & 0o077 == 0
-    assert set(json.loads(note.read_text())) == {"inputs", "release"}
+    assert set(json.loads(note.read_text())) == {"files", "inputs", "release"}
 
 
 # --------------------------------------------------------------------------------------- lock
