@@ -372,7 +372,7 @@ def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests
             _build(settings, run, options, force=force, unit_tests=unit_tests)
             return
         except (BuildError, LandingError, duckdb.Error) as error:
-            if not is_damaged(settings.warehouse, str(error)):
+            if not is_damaged(settings.warehouse, error):
                 raise
         print(set_aside(settings.warehouse, settings.landing), file=sys.stderr, flush=True)
         run.note(set_aside=True, reason=None)

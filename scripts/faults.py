@@ -15,6 +15,7 @@ import duckdb
 
 from database_errors import DAMAGE
 from landed_file import name_sql
+from load import UnreadableWarehouseError
 from run_log import read_runs
 
 
@@ -54,13 +55,17 @@ def _is_readable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.R_OK)
 
 
-def is_damaged(warehouse: Path, message: str) -> bool:
+def is_damaged(warehouse: Path, error: Exception) -> bool:
     """Whether a failure comes from a warehouse that can no longer be read.
 
-    Only if the message hints at it is every block of the file read: damage shows as a checksum
+    Only if its text hints at it is every block of the file read: damage shows as a checksum
     that does not match.
     """
-    if not DAMAGE.search(message) or not warehouse.is_file():
+    if not warehouse.is_file():
+        return False
+    if isinstance(error, UnreadableWarehouseError):
+        return True
+    if not DAMAGE.search(str(error)):
         return False
     try:
         with duckdb.connect(str(warehouse), read_only=True) as con:
@@ -70,8 +75,8 @@ def is_damaged(warehouse: Path, message: str) -> bool:
                 con.execute(
                     f"select bit_xor(hash(each)) from {name_sql(schema)}.{name_sql(table)} as each"
                 )
-    except duckdb.Error as error:
-        return bool(DAMAGE.search(str(error)))
+    except duckdb.Error as found:
+        return bool(DAMAGE.search(str(found)))
     return False
 
 
