@@ -45,7 +45,7 @@ def test_refused_spared_and_failed_runs_are_logged_and_no_value_is(project: Proj
     with only_one(warehouse.with_name("demo.duckdb.lock")):
         project.build()
     project.build()
-    project.land("second", "ann@example.com", "ann@example.com")
+    project.land("second", "ann@example.com", "bo@example.com")
     project.write(
         "models/marts/fct_conversations.sql",
         "select cast(conversation_id as integer) as conversation_id "
@@ -68,8 +68,7 @@ def test_refused_spared_and_failed_runs_are_logged_and_no_value_is(project: Proj
 
 
 def test_an_error_of_the_database_is_named_and_not_quoted(warehouse: Path) -> None:
-    with pytest.raises(duckdb.ConversionException), logged_run(warehouse) as run:
-        run.begin()
+    with pytest.raises(duckdb.ConversionException), logged_run(warehouse):
         duckdb.sql("select cast('ann@example.com' as integer)").fetchall()
     assert read_runs(warehouse)[0]["reason"] == "DuckDB: ConversionException"
 
