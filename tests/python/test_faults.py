@@ -384,6 +384,15 @@ def test_a_clock_that_goes_back(project: Project) -> None:
     assert project.current > last
 
 
+def test_the_log_of_dbt_is_written_and_bounded(project: Project) -> None:
+    small = "import build; build.DBT_LOG_BYTES = 1000"
+    for _ in range(2):
+        assert build_script(project, "--force", before=small).returncode == 0
+    logs = sorted((project.root / "logs").iterdir())
+    assert {"dbt.log", "dbt.log.1"} <= {path.name for path in logs}
+    assert len(logs) <= 6
+
+
 # --------------------------------------------------------------------------------- two at once
 
 
