@@ -179,8 +179,6 @@ def _arm(point: str) -> None:
         _killing(publish, "_point_current", number, before=True)
     elif what == "linked":  # the link leads to the new release
         _killing(publish, "_point_current", number, before=False)
-    elif what == "remember":  # all is done but the note of what the release was made from
-        _killing(build, "remember", number, before=True)
     else:
         raise ValueError(point)
 

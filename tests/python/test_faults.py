@@ -269,14 +269,15 @@ def without_privilege() -> None:
 
 
 def test_an_unreadable_landing_file(project: Project) -> None:
-    project.land("second", "c3")
-    file = project.root / "seeds" / "demo" / "conversations" / "second.csv"
+    for name, row in (("first", "c1"), ("second", "c3")):
+        project.write(f"exports/conversations/{name}.csv", f"conversation_id,channel\n{row},web\n")
+    file = project.root / "exports" / "conversations" / "second.csv"
     file.chmod(0)
-    outcome = build_script(project, prepare=without_privilege)
-    assert_failed(project, outcome, r"^conversations/second\.csv.*Permission denied")
+    outcome = build_script(project, prepare=without_privilege, LANDING="exports")
+    assert_failed(project, outcome, r"^conversations/second\.csv.*Permission denied\.$")
     file.chmod(0o644)
-    assert_repaired(project)
-    assert project.rows() == [("c1",), ("c2",), ("c3",)]
+    assert build_script(project, LANDING="exports").returncode == 0
+    assert project.rows() == [("c1",), ("c3",)]
 
 
 def test_an_unreadable_salt(project: Project) -> None:
