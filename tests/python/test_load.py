@@ -1365,7 +1365,8 @@ def test_a_warehouse_in_use_or_of_another_kind_is_one_sentence(
         done = command("--landing", "landing", "--warehouse", "w.duckdb", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         1,
-        "The warehouse w.duckdb is in use by another process; close that one and load again.\n",
+        f"The warehouse w.duckdb is in use by another process ({os.getpid()}); close that one and "
+        "load again.\n",
     )
     (tmp_path / "w.duckdb").write_bytes(b"no database" * 1000)
     done = command("--landing", "landing", "--warehouse", "w.duckdb", cwd=tmp_path)
