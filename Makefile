@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # A setting given to make reaches the scripts and dbt as PARLEY_<name>, to the letter.
-SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP POSTGRES POSTGRES_SCHEMA CATALOG LAKE
+SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP POSTGRES POSTGRES_SCHEMA CATALOG LAKE FRESH
 define export_setting
 ifeq ($$(origin $(1)),command line)
 export PARLEY_$(1) = $$(value $(1))
@@ -22,7 +22,7 @@ SQL := $(wildcard models tests/data)
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
-.PHONY: help install build test lint format load quality docs lock clean publish-postgres ducklake audit
+.PHONY: help install build test lint format load quality docs lock clean publish-postgres ducklake audit status
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ install: ## install the locked dependencies into .venv
 
 build: install ## load, build, test and publish the demo, or your exports with LANDING=<dir>
 	@$(BIN)/python scripts/build.py
+
+status: install ## say what is published, how fresh it is, what was rejected, what is pending
+	@$(BIN)/python scripts/status.py
 
 test: install ## run everything CI runs
 	@$(BIN)/ruff check .

@@ -25,6 +25,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from checkpoints import CheckpointError, Checkpoints
 from contract import ContractError
+from database_errors import holder_text, is_disk_full
+from faults import PlaceError, check_places, is_damaged, set_aside
 from load import (
     DEMO,
     LandingError,
@@ -36,6 +38,8 @@ from load import (
 from load_report import count_text
 from locking import LockHeldError, only_one
 from publish import KEEP, MARTS, PublishError, Release, current_release, publish
+from run_log import Run, logged_run
+from sources import described_sources
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,6 +55,8 @@ PROJECT = (
     "tests/data",
 )
 PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb")
+# dbt keeps the last five logs of this size beside the one it writes.
+DBT_LOG_BYTES = 2_000_000
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 
 
@@ -94,7 +100,7 @@ class Settings:
 # ------------------------------------------------------------------------------------- loading
 
 
-def load(settings: Settings) -> str:
+def load(settings: Settings, run: Run) -> str:
     """Load what is new; return a digest of everything loaded so far.
 
     Without a landing, own rows loaded before are built as they are, else the demo.
@@ -103,9 +109,20 @@ def load(settings: Settings) -> str:
         LandingError: something landed is refused, or the warehouse cannot be opened.
     """
     with opened_warehouse(settings.warehouse) as con:
-        if settings.landing or not holds_own_rows(con):
+        is_own = bool(settings.landing) or holds_own_rows(con)
+        run.note(holds="own" if is_own else "demo")
+        if settings.landing or not is_own:
             landing = Path(settings.landing) if settings.landing else DEMO
             report = load_landing(con, landing, progress=True)
+            run.note(
+                loaded={
+                    table.table: {"files": table.files, "rows": table.rows}
+                    for table in report.tables.values()
+                    if table.files
+                },
+                files_loaded_before=report.skipped,
+                load_warnings=len(report.warnings),
+            )
             for text in (*report.notices, *report.warnings):
                 print(text, file=sys.stderr)
             print(
@@ -146,21 +163,31 @@ def fingerprint(settings: Settings, loaded: str) -> str:
     for package in PACKAGES:
         digest.update(f"\0{package}={version(package)}".encode())
     salt = settings.warehouse.parent / "salt"
-    digest.update(salt.read_bytes() if salt.exists() else b"")
+    uses_file = not os.environ.get("PARLEY_SALT") and salt.exists()
+    digest.update(salt.read_bytes() if uses_file else b"")
     return digest.hexdigest()
 
 
 def is_current(settings: Settings, inputs: str) -> bool:
-    """Whether the release `current` points to was made from just these inputs."""
+    """Whether the release `current` points to was made from just these inputs and is whole."""
     try:
         state = json.loads(settings.state.read_text(encoding="utf-8"))
-        return (
+        return bool(
             state["inputs"] == inputs
             and state["release"] == current_release(settings.published)
-            and (settings.published / "current" / "parley.duckdb").is_file()
+            and state["files"] == file_states(settings.published / "current")
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def file_states(release: Path) -> dict[str, list[int]]:
+    """Size in bytes and time of change in ns of each file of a release, by relative path."""
+    return {
+        path.relative_to(release).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(release.rglob("*"))
+        if path.is_file()
+    }
 
 
 def remember(settings: Settings, inputs: str, release: Release) -> None:
@@ -169,7 +196,8 @@ def remember(settings: Settings, inputs: str, release: Release) -> None:
     draft.unlink(missing_ok=True)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump({"inputs": inputs, "release": release.id}, stream)
+        files = file_states(release.path)
+        json.dump({"inputs": inputs, "release": release.id, "files": files}, stream)
     draft.replace(settings.state)
 
 
@@ -182,6 +210,8 @@ class Outcome:
 
     passed: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    failed_nodes: list[str] = field(default_factory=list)
+    warned_nodes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     skipped: int = 0
     tables: list[str] = field(default_factory=list)
@@ -196,14 +226,26 @@ class Outcome:
             lines = (result.message or "").strip().splitlines() or ["no reason given"]
             reason = lines[0] if node.resource_type.endswith("test") else " ".join(lines[:3])
             self.failures.append(f"  {kind} {node.name}: {reason}")
+            self.failed_nodes.append(f"{kind} {node.name}")
         elif status == "skipped":
             self.skipped += 1
         elif status != "no-op":
             self.passed[kind] += 1
             if status == "warn":
                 self.warnings.append(f"  {kind} {node.name}: {result.message}")
+                self.warned_nodes.append(f"{kind} {node.name}")
         if node.resource_type in ("model", "seed") and node.schema == MARTS:
             self.tables.append(node.alias)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of what passed, by kind, and of what failed, warned or was not run."""
+        others = {
+            "failed": len(self.failures),
+            "warned": len(self.warnings),
+            "not run": self.skipped,
+        }
+        return dict(sorted(self.passed.items())) | others
 
     @property
     def text(self) -> str:
@@ -270,7 +312,8 @@ def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
     from dbt.cli.main import dbtRunner
 
     started = time.monotonic()
-    arguments = ["--log-level", "none", "build", *options]
+    logs = ["--log-level-file", "info", "--log-file-max-bytes", str(DBT_LOG_BYTES)]
+    arguments = ["--log-level", "none", *logs, "build", *options]
     if not unit_tests:
         arguments += ["--exclude-resource-type", "unit_test"]
     with _Watch() as watch:
@@ -279,6 +322,8 @@ def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
     results = getattr(finished.result, "results", None)
     if results is None:
         reason = str(finished.exception or "no reason given").strip()
+        if holder := holder_text(reason):
+            raise BuildError(f"The warehouse is in use by {holder}; let it finish and build again.")
         raise BuildError(f"dbt could not start the build:\n{reason}")
     outcome = Outcome(seconds=time.monotonic() - started)
     for result in results:
@@ -309,44 +354,73 @@ def _reads_raw_only() -> bool:
 
 
 def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests: bool) -> None:
-    """Load, build, test and publish; print what happened.
+    """Load, build, test and publish; print what happened and log it.
+
+    A damaged warehouse of ours is set aside and built anew.
 
     Raises:
         BuildError, CheckpointError, ContractError, LandingError, LockHeldError, OSError,
-            PublishError: the build failed; `current` is what it was.
+            PlaceError, PublishError: the build failed; `current` is what it was.
     """
     settings.warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with only_one(settings.warehouse.with_name(f"{settings.warehouse.name}.lock")):
-        loaded = load(settings)
-        if not force and is_current(settings, fingerprint(settings, loaded)):
-            print(
-                "Nothing has changed since release "
-                f"{current_release(settings.published)}; it stays current."
-            )
+    with (
+        logged_run(settings.warehouse) as run,
+        only_one(settings.warehouse.with_name(f"{settings.warehouse.name}.lock")),
+    ):
+        run.begin()
+        check_places(settings.warehouse, settings.published)
+        try:
+            _build(settings, run, options, force=force, unit_tests=unit_tests)
             return
-        # From here on the warehouse is not what the release was made from.
-        settings.state.unlink(missing_ok=True)
-        with Checkpoints(settings.warehouse, settings.published) as checkpoints:
+        except (BuildError, LandingError, duckdb.Error) as error:
+            if not is_damaged(settings.warehouse, error):
+                raise
+        print(set_aside(settings.warehouse, settings.landing), file=sys.stderr, flush=True)
+        run.note(set_aside=True, reason=None)
+        _build(settings, run, options, force=force, unit_tests=unit_tests)
+
+
+def _build(
+    settings: Settings, run: Run, options: Sequence[str], *, force: bool, unit_tests: bool
+) -> None:
+    with run.step("load"):
+        loaded = load(settings, run)
+    if not force and is_current(settings, fingerprint(settings, loaded)):
+        current = current_release(settings.published)
+        run.note(outcome="unchanged", release=current)
+        print(f"Nothing has changed since release {current}; it stays current.")
+        return
+    # From here on the warehouse is not what the release was made from.
+    settings.state.unlink(missing_ok=True)
+    with Checkpoints(settings.warehouse, settings.published) as checkpoints:
+        with run.step("quality"):
             _import_dbt()  # takes as long as Great Expectations does, over there
             _print_warnings("what landed", checkpoints.landing())
+        with run.step("dbt"):
             outcome = run_dbt(options, unit_tests=unit_tests)
-            print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
-            if outcome.warnings:
-                print("\n".join(["Warnings, which do not stop a release:", *outcome.warnings]))
-            if outcome.failures:
-                raise BuildError(_failure_text(settings, outcome))
+        run.note(dbt=outcome.counts, failed=outcome.failed_nodes, warnings=outcome.warned_nodes)
+        print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
+        if outcome.warnings:
+            print("\n".join(["Warnings, which do not stop a release:", *outcome.warnings]))
+        if outcome.failures:
+            run.note(reason=f"failed: {', '.join(outcome.failed_nodes[:5]) or 'dbt'}")
+            raise BuildError(_failure_text(settings, outcome))
+        with run.step("quality"):
             _print_warnings("the marts", checkpoints.marts(outcome.tables))
+    run.note(**described_sources(settings.warehouse))
+    with run.step("publish"):
         release = publish(
             settings.warehouse, settings.published, tables=outcome.tables, keep=settings.keep
         )
-        if outcome.is_repeatable:
-            # Taken again: the first run has written the salt in between.
-            remember(settings, fingerprint(settings, loaded), release)
-        print(
-            f"Published {count_text(len(release.rows), 'table')} with "
-            f"{count_text(sum(release.rows.values()), 'row')} ({release.bytes / 1e6:,.1f} MB) in "
-            f"{release.seconds:.1f} s: {settings.published}/current is release {release.id}."
-        )
+    run.note(release=release.id, rows=sum(release.rows.values()), bytes=release.bytes)
+    if outcome.is_repeatable:
+        # Taken again: the first run has written the salt in between.
+        remember(settings, fingerprint(settings, loaded), release)
+    print(
+        f"Published {count_text(len(release.rows), 'table')} with "
+        f"{count_text(sum(release.rows.values()), 'row')} ({release.bytes / 1e6:,.1f} MB) in "
+        f"{release.seconds:.1f} s: {settings.published}/current is release {release.id}."
+    )
 
 
 def _import_dbt() -> None:
@@ -371,6 +445,23 @@ def _failure_text(settings: Settings, outcome: Outcome) -> str:
     return "\n".join(
         ["Failed:", *shown, f"Not published; {kept}. The whole story is in logs/dbt.log."]
     )
+
+
+def _sentence(error: Exception) -> str:
+    """What to print about a failure."""
+    if is_disk_full(error):
+        lines = [] if isinstance(error, duckdb.Error | OSError) else [str(error)]
+        lines.append(
+            "The disk is full, or a limit on file sizes is reached: make room where the "
+            "warehouse, its spill directory and the releases lie, and build again. Nothing was "
+            "published."
+        )
+        return "\n".join(lines)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'The disk'}: {error.strerror}; nothing was published."
+    if isinstance(error, duckdb.Error):
+        return f"DuckDB failed, nothing was published: {error}"
+    return str(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -406,15 +497,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except (BuildError, CheckpointError, ContractError, LandingError, PublishError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        where = error.filename or "The disk"
-        print(f"{where}: {error.strerror}; nothing was published.", file=sys.stderr)
-        return 1
-    except duckdb.Error as error:
-        print(f"DuckDB failed, nothing was published: {error}", file=sys.stderr)
+    except (
+        BuildError,
+        CheckpointError,
+        ContractError,
+        LandingError,
+        OSError,
+        PlaceError,
+        PublishError,
+        duckdb.Error,
+    ) as error:
+        print(_sentence(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted; nothing was published.", file=sys.stderr)

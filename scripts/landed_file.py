@@ -24,6 +24,7 @@ from typing import Any
 import duckdb
 
 from contract import Table
+from database_errors import is_disk_full
 from landing import DELIMITERS, Declared, LandedFile, LandingError
 from load_report import count_text
 
@@ -525,7 +526,7 @@ def explain(
     """Sentence for what the database said about a file; never quotes its text (it has values)."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return LandingError(f"{file.name}: memory ran out; raise PARLEY_MEMORY_LIMIT.")
-    if "No space left" in str(error):
+    if is_disk_full(error):
         return LandingError(f"{file.name}: the disk is full; make room and load again.")
     if isinstance(error, (duckdb.InvalidInputException, duckdb.ConversionException)):
         if file.format == "csv":

@@ -27,6 +27,7 @@ from typing import Any
 import duckdb
 
 from contract import ROOT, ContractError, Table, read_contract
+from database_errors import DAMAGE, holder_text, is_disk_full
 from landed_file import (
     Reading,
     explain,
@@ -95,6 +96,10 @@ create table if not exists {raw}._files_seen (
     changed_ns bigint not null,
     sha256 varchar not null
 )"""
+
+
+class UnreadableWarehouseError(LandingError):
+    """The warehouse file is damaged, of another version, or no database."""
 
 
 @dataclass(frozen=True)
@@ -678,9 +683,11 @@ def opened_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a warehouse file for writing, creating it and its directory if need be.
 
     Raises:
-        LandingError: another process has it open, or it is no file this DuckDB reads.
+        UnreadableWarehouseError: it is no file this DuckDB reads.
+        LandingError: another process has it open, or it cannot be created.
     """
     reason = ""
+    kind = LandingError
     con = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -695,13 +702,19 @@ def opened_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             },
         )
     except duckdb.Error as error:
-        reason = "is not a DuckDB file this version can open; name another one"
-        if "lock" in str(error).lower():
-            reason = "is in use by another process; close that one and load again"
+        if holder := holder_text(str(error)):
+            reason = f"is in use by {holder}; close that one and load again"
+        elif DAMAGE.search(str(error)):
+            reason = "is not a DuckDB file this version can open; name another one"
+            kind = UnreadableWarehouseError
+        elif is_disk_full(error):
+            reason = "cannot be written, the disk is full; make room and load again"
+        else:
+            reason = "cannot be opened; look at who owns it and its directory, or name another one"
     except OSError as error:
         reason = f"cannot be created ({error.strerror}); name another place with --warehouse"
     if con is None:
-        raise LandingError(f"The warehouse {path} {reason}.")
+        raise kind(f"The warehouse {path} {reason}.")
     with con:
         yield con
 

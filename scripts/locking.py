@@ -9,11 +9,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 class LockHeldError(Exception):
     """Another process holds the lock; the text says which and since when."""
+
+
+def holder_of(path: Path) -> dict[str, Any] | None:
+    """Who holds a lock file: `pid` and `since`; None when it is free.
+
+    The lock is tried only if the process that wrote the file lives, so that looking does not get
+    in the way of one that is about to take it.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
+    try:
+        stream = path.open("r", encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    with stream:
+        try:
+            holder = json.loads(stream.read())
+            pid = int(holder["pid"])
+            named = {"pid": pid, "since": str(holder["since"])}
+            os.kill(pid, 0)
+        except (ValueError, KeyError, TypeError, OverflowError, ProcessLookupError):
+            return None
+        except PermissionError:  # it lives and is somebody else's
+            pass
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return named
+    return None
 
 
 def _holder(stream: IO[str]) -> str:

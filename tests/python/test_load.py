@@ -1308,9 +1308,10 @@ def test_a_warehouse_in_use_or_of_another_kind_is_one_sentence(
     landing.put("messages/a.csv", HEADER + ROW)
     with duckdb.connect(str(tmp_path / "w.duckdb")):
         done = command("--landing", "landing", "--warehouse", "w.duckdb", cwd=tmp_path)
+    holder = f"another process ({os.getpid()})"
     assert (done.returncode, done.stderr) == (
         1,
-        "The warehouse w.duckdb is in use by another process; close that one and load again.\n",
+        f"The warehouse w.duckdb is in use by {holder}; close that one and load again.\n",
     )
     (tmp_path / "w.duckdb").write_bytes(b"no database" * 1000)
     done = command("--landing", "landing", "--warehouse", "w.duckdb", cwd=tmp_path)
