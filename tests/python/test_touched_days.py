@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,8 @@ from harness import (
     CONFORMANCE,
     NAME,
     Warehouse,
-    _builder,
     assert_same_rows,
     build_anew,
-    build_settings,
     scratch_directory,
     semantic_manifest,
 )
@@ -79,7 +76,7 @@ def project() -> Path:
 
 
 @pytest.fixture(scope="module")
-def warehouses(project: Path) -> Iterator[dict[str, Warehouse]]:
+def warehouses(project: Path) -> dict[str, Warehouse]:
     """Before the change, and after it with the days touched and with all days computed."""
     before = build_anew(LANDING, AS_OF, project=project)
     models = semantic_models(project)
@@ -101,11 +98,14 @@ def warehouses(project: Path) -> Iterator[dict[str, Warehouse]]:
     for name, arguments in (("touched", []), ("all", ["--full-refresh"])):
         directory = scratch_directory(name)
         shutil.copy(changed / before.path.name, directory / f"{NAME}.duckdb")
-        settings = build_settings(LANDING, directory, AS_OF, "a salt for tests")
-        select = ["--select", "path:models/marts/kpi", *arguments]
-        _builder(project).build(settings, select, directory / "dbt.log")
-        built[name] = Warehouse(directory / f"{NAME}.duckdb")
-    yield built
+        built[name] = build_anew(
+            LANDING,
+            AS_OF,
+            project=project,
+            directory=directory,
+            arguments=["--select", "path:models/marts/kpi", *arguments],
+        )
+    return built
 
 
 def cells(warehouse: Warehouse) -> dict[str, list[dict[str, Any]]]:
