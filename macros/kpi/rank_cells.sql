@@ -63,9 +63,10 @@ codes_{{ number }} as (
         member,
         cast(row_number() over (order by member) as integer) as code
     from (
-        select distinct {{ expression }} as member
-        from {{ fact }}
-        where ({{ expression }}) is not null
+        select distinct member
+        from (
+            {{ keyed_members(fact, model, expression, touched) }}
+        ) as keyed_members
     ) as members
 
 ),
