@@ -9,6 +9,15 @@
     list_sort(list({{ value }}) filter (where {{ value }} is not null))
 {%- endmacro %}
 
+{#- All elements of the sorted arrays of a group, sorted, as one array. -#}
+{% macro merged_arrays(array) -%}
+    {{ return(adapter.dispatch('merged_arrays', 'parley')(array)) }}
+{%- endmacro %}
+
+{% macro default__merged_arrays(array) -%}
+    list_sort(flatten(list({{ array }})))
+{%- endmacro %}
+
 {#- Number of elements of an array. -#}
 {% macro array_size(array) -%}
     {{ return(adapter.dispatch('array_size', 'parley')(array)) }}

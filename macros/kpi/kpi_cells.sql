@@ -1,48 +1,53 @@
 {#- The cells of one semantic model: a row per grain, period, dimension and dimension value with a column
-    per measure, in one pass over its fact, `fact`.
+    per measure, read from its fact, `fact`.
 
     A measure that adds up or counts gives one column of its name. An average gives <name>_sum,
-    <name>_count and <name>_variance; a median <name>, <name>_count, <name>_low and <name>_high, the
-    order statistics that bound it; another percentile <name> and <name>_count. -#}
+    <name>_count and <name>_squares; a median <name>, <name>_count, <name>_low and <name>_high, the
+    order statistics that bound it; another percentile <name> and <name>_count.
+
+    What adds up is taken from the rows by day, and weeks and months from their days. Distinct counts
+    and percentiles do not add up: distinct_counts and percentiles take them from rows.
+
+    A run that knows which days it touched (touched_days) gives the cells of these days and of the
+    weeks and months they lie in, and reads the other days of these from the cells it replaces. -#}
 {% macro kpi_cells(fact, semantic_model) -%}
     {%- if not execute %}{{ return('select 1 as parsed') }}{% endif -%}
     {%- set model = graph.semantic_models['semantic_model.parley.' ~ semantic_model] -%}
+    {%- set touched = touched_days(semantic_model) if is_incremental() else none -%}
     {%- set dimensions = kpi_dimensions(model) -%}
-    {%- set grains = ['day', 'week', 'month'] -%}
     {%- set day = time_expression(model) -%}
     {%- set expressions = measure_expressions(model) -%}
+    {%- set sums = cell_sums(model, expressions) -%}
 
-with members as (
+with
+{%- if touched is not none %}
+{{ touched_ctes(touched) }},
+{%- endif %}
+
+members as (
 
     select
-        {%- for grain in grains %}
-        {{ period_start(grain, day) }} as period_{{ grain }},
-        {%- endfor %}
+        {{ day }} as period_day,
         {%- for dimension in dimensions %}
-        coalesce(cast({{ dimension.expr or dimension.name }} as string), '(none)')
-            as cut_{{ dimension.name }},
+        {{ cut_expression(dimension) }} as cut_{{ dimension.name }},
         {%- endfor %}
         {%- for expression in expressions %}
         {{ expression }} as part_{{ loop.index }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ fact }}
-    where {{ day }} is not null
+    where
+        {{ day }} is not null
+        and ({{ counted_anywhere(model) }})
+        {%- if touched is not none %}
+        and {{ day }} in (select touched_day from touched)
+        {%- endif %}
 
 ),
 
-cells as (
+day_cells as (
 
     select
-        case
-            {%- for grain in grains %}
-            when grouping(period_{{ grain }}) = 0 then '{{ grain }}'
-            {%- endfor %}
-        end as grain,
-        case
-            {%- for grain in grains %}
-            when grouping(period_{{ grain }}) = 0 then period_{{ grain }}
-            {%- endfor %}
-        end as period_start,
+        period_day,
         case
             {%- for dimension in dimensions %}
             when grouping(cut_{{ dimension.name }}) = 0 then '{{ dimension.name }}'
@@ -55,35 +60,107 @@ cells as (
             {%- endfor %}
             when true then 'all'
         end as dimension_value,
-        {%- for expression in sorted_expressions(model) %}
-        {{ sorted_values('part_' ~ (expressions.index(expression) + 1)) }}
-            as sorted_{{ expressions.index(expression) + 1 }},
-        {%- endfor %}
-        {%- for column in aggregated_columns(model, expressions) %}
-        {{ column }}{{ ',' if not loop.last }}
+        {%- for sum in sums %}
+        {{ sum.sql }} as {{ sum.column }}{{ ',' if not loop.last }}
         {%- endfor %}
     from members
     group by grouping sets (
-        {%- for grain in grains %}
-        {%- set is_last_grain = loop.last %}
-        (period_{{ grain }}){{ ',' if dimensions or not is_last_grain }}
-        {%- for dimension in dimensions %}
-        (period_{{ grain }}, cut_{{ dimension.name }}){{ ',' if not (loop.last and is_last_grain) }}
-        {%- endfor %}
-        {%- endfor %}
+        {{ grouping_sets(dimensions, ['period_day']) }}
     )
 
+),
+{%- if touched is not none %}
+
+days_of_touched_periods as (
+
+    select * from day_cells
+    union all
+    select
+        period_start as period_day,
+        dimension,
+        dimension_value,
+        {%- for sum in sums %}
+        {{ sum.column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ this }}
+    where
+        grain = 'day'
+        and period_start in (select date_day from days_to_read)
+        and period_start not in (select touched_day from touched)
+
+),
+{%- endif %}
+
+cells as (
+
+    select
+        'day' as grain,
+        period_day as period_start,
+        dimension,
+        dimension_value,
+        {%- for sum in sums %}
+        {{ sum.column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from day_cells
+    {%- for grain in ['week', 'month'] %}
+    union all
+    select
+        '{{ grain }}' as grain,
+        {{ period_start(grain, 'period_day') }} as period_start,
+        dimension,
+        dimension_value,
+        {%- for sum in sums %}
+        sum({{ sum.column }}) as {{ sum.column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ 'day_cells' if touched is none else 'days_of_touched_periods' }}
+    {%- if touched is not none %}
+    where {{ in_touched_periods(grain, 'period_day') }}
+    {%- endif %}
+    group by {{ period_start(grain, 'period_day') }}, dimension, dimension_value
+    {%- endfor %}
+
 )
+{%- for measure in model.measures if measure.agg == 'count_distinct' %},
+
+{{ distinct_counts(fact, model, measure, touched) }}
+{%- endfor %}
+{%- for expression in percentile_expressions(model) %},
+
+{{ percentiles(fact, model, expression, expressions.index(expression) + 1, touched) }}
+{%- endfor %}
 
 select
-    grain,
-    period_start,
-    dimension,
-    dimension_value
-    {%- for column in published_columns(model, expressions) %},
+    cells.grain,
+    cells.period_start,
+    cells.dimension,
+    cells.dimension_value
+    {%- for column in published_columns(model, expressions, sums) %},
     {{ column }}
     {%- endfor %}
-from cells
+from (
+    select
+        cells.*,
+        case
+            {%- for dimension in dimensions %}
+            when dimension = '{{ dimension.name }}' then {{ loop.index }}
+            {%- endfor %}
+            when true then 0
+        end as dimension_number,
+        case
+            when dimension = 'all' then 0
+            when true then {{ text_key('dimension_value') }}
+        end as value_key
+    from cells
+) as cells
+{%- for measure in model.measures if measure.agg == 'count_distinct' %}
+left join distinct_{{ measure.name }}
+    on {{ same_cell('distinct_' ~ measure.name) }}
+{%- endfor %}
+{%- for expression in percentile_expressions(model) %}
+{%- set name = 'percentiles_' ~ (expressions.index(expression) + 1) %}
+left join {{ name }}
+    on {{ same_cell(name) }}
+{%- endfor %}
 {%- endmacro %}
 
 
@@ -115,64 +192,114 @@ from cells
 {%- endmacro %}
 
 
-{#- The expressions a percentile is taken of, once each. -#}
-{% macro sorted_expressions(model) -%}
-    {%- set expressions = [] -%}
-    {%- for measure in model.measures if measure.agg in ('median', 'percentile') -%}
-        {%- if (measure.expr or measure.name) not in expressions -%}
-            {%- do expressions.append(measure.expr or measure.name) -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {{ return(expressions) }}
-{%- endmacro %}
-
-
-{#- What is summed and counted per cell: SQL with aliases. -#}
-{% macro aggregated_columns(model, expressions) -%}
-    {%- set columns = [] -%}
+{#- What adds up per cell, each once: the SQL over the rows of a day and the column it stands in. -#}
+{% macro cell_sums(model, expressions) -%}
+    {%- set named = {'cast(count(*) as double)': 'member_count'} -%}
     {%- for measure in model.measures -%}
         {%- set part = 'part_' ~ (expressions.index(measure.expr or measure.name) + 1) -%}
-        {%- if measure.agg == 'sum' -%}
-            {%- do columns.append('cast(sum(' ~ part ~ ') as double) as ' ~ measure.name) -%}
-        {%- elif measure.agg == 'sum_boolean' -%}
-            {%- do columns.append('cast(sum(case when ' ~ part ~ ' then 1 else 0 end) as double) as ' ~ measure.name) -%}
-        {%- elif measure.agg == 'count' -%}
-            {%- do columns.append('cast(count(' ~ part ~ ') as double) as ' ~ measure.name) -%}
-        {%- elif measure.agg == 'count_distinct' -%}
-            {%- do columns.append('cast(count(distinct ' ~ text_key(part) ~ ') as double) as ' ~ measure.name) -%}
-        {%- elif measure.agg == 'average' -%}
-            {%- do columns.append('cast(sum(' ~ part ~ ') as double) as ' ~ measure.name ~ '_sum') -%}
-            {%- do columns.append('cast(count(' ~ part ~ ') as double) as ' ~ measure.name ~ '_count') -%}
-            {%- do columns.append('var_samp(' ~ part ~ ') as ' ~ measure.name ~ '_variance') -%}
+        {%- for column, sql in summed_columns(measure, part).items() -%}
+            {%- do named.setdefault(sql, column) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- set sums = [] -%}
+    {%- for sql, column in named.items() -%}
+        {%- do sums.append({'sql': sql, 'column': column}) -%}
+    {%- endfor -%}
+    {{ return(sums) }}
+{%- endmacro %}
+
+
+{#- What adds up of one measure: columns of the cells and their SQL over the expression of a row. -#}
+{% macro summed_columns(measure, part) -%}
+    {%- set total = 'cast(sum(' ~ part ~ ') as double)' -%}
+    {%- set count = 'cast(count(' ~ part ~ ') as double)' -%}
+    {%- set true_count = 'cast(count(case when ' ~ part ~ ' then 1 end) as double)' -%}
+    {%- set squares = 'sum(cast(' ~ part ~ ' as double) * ' ~ part ~ ')' -%}
+    {%- if measure.agg == 'sum' -%}
+        {{ return({measure.name: total}) }}
+    {%- elif measure.agg == 'sum_boolean' -%}
+        {{ return({measure.name: true_count}) }}
+    {%- elif measure.agg == 'count' -%}
+        {{ return({measure.name: count}) }}
+    {%- elif measure.agg == 'average' -%}
+        {{ return({measure.name ~ '_sum': total, measure.name ~ '_count': count, measure.name ~ '_squares': squares}) }}
+    {%- elif measure.agg in ('median', 'percentile') -%}
+        {{ return({measure.name ~ '_count': count}) }}
+    {%- elif measure.agg == 'count_distinct' -%}
+        {{ return({}) }}
+    {%- endif -%}
+    {{ exceptions.raise_compiler_error("Measure " ~ measure.name ~ " has the aggregation '" ~ measure.agg ~ "', which kpi_values does not know; use sum, sum_boolean, count, count_distinct, average, median or percentile.") }}
+{%- endmacro %}
+
+
+{#- The columns of the cells besides their key, as SQL: what was summed, under its own name and under
+    those of the measures that share it, distinct counts and percentiles. -#}
+{% macro published_columns(model, expressions, sums) -%}
+    {%- set columns = [] -%}
+    {%- for sum in sums -%}
+        {%- do columns.append('cells.' ~ sum.column) -%}
+    {%- endfor -%}
+    {%- for measure in model.measures -%}
+        {%- set number = expressions.index(measure.expr or measure.name) + 1 -%}
+        {%- if measure.agg == 'count_distinct' -%}
+            {%- do columns.append('coalesce(distinct_' ~ measure.name ~ '.members, 0e0) as ' ~ measure.name) -%}
         {%- elif measure.agg in ('median', 'percentile') -%}
-            {%- do columns.append('cast(count(' ~ part ~ ') as double) as ' ~ measure.name ~ '_count') -%}
-        {%- else -%}
-            {{ exceptions.raise_compiler_error("Measure " ~ measure.name ~ " of semantic model " ~ model.name ~ " has the aggregation '" ~ measure.agg ~ "', which kpi_values does not know; use sum, sum_boolean, count, count_distinct, average, median or percentile.") }}
+            {%- do columns.append('percentiles_' ~ number ~ '.' ~ 'of_' ~ measure.name ~ ' as ' ~ measure.name) -%}
+            {%- if measure.agg == 'median' -%}
+                {%- do columns.append('percentiles_' ~ number ~ '.median_low as ' ~ measure.name ~ '_low') -%}
+                {%- do columns.append('percentiles_' ~ number ~ '.median_high as ' ~ measure.name ~ '_high') -%}
+            {%- endif -%}
         {%- endif -%}
+        {%- for column, sql in summed_columns(measure, 'part_' ~ number).items() -%}
+            {%- for sum in sums if sum.sql == sql and sum.column != column -%}
+                {%- do columns.append('cells.' ~ sum.column ~ ' as ' ~ column) -%}
+            {%- endfor -%}
+        {%- endfor -%}
     {%- endfor -%}
     {{ return(columns) }}
 {%- endmacro %}
 
 
-{#- The columns of the cells, percentiles read from the sorted values. -#}
-{% macro published_columns(model, expressions) -%}
-    {%- set columns = [] -%}
+{#- A dimension of a row as text: what cells are cut by. -#}
+{% macro cut_expression(dimension) -%}
+    coalesce(cast({{ dimension.expr or dimension.name }} as string), '(none)')
+{%- endmacro %}
+
+
+{#- Grouping sets: all members, and those of each value of each dimension, each with `columns`. -#}
+{% macro grouping_sets(dimensions, columns) -%}
+        ({{ columns | join(', ') }}){{ ',' if dimensions }}
+        {%- for dimension in dimensions %}
+        ({{ columns | join(', ') }}, cut_{{ dimension.name }}){{ ',' if not loop.last }}
+        {%- endfor %}
+{%- endmacro %}
+
+
+{#- Whether a row counts in a measure: rows that count in none are in no cell. -#}
+{% macro counted_anywhere(model) -%}
+    {%- set conditions = [] -%}
     {%- for measure in model.measures -%}
-        {%- set values = 'sorted_' ~ (expressions.index(measure.expr or measure.name) + 1) -%}
-        {%- if measure.agg == 'average' -%}
-            {%- do columns.extend([measure.name ~ '_sum', measure.name ~ '_count', measure.name ~ '_variance']) -%}
-        {%- elif measure.agg in ('median', 'percentile') -%}
-            {%- set share = 0.5 if measure.agg == 'median' else measure.agg_params.percentile -%}
-            {%- set rank = median_rank(array_size(values)) -%}
-            {%- do columns.append(percentile_of(values, share) ~ ' as ' ~ measure.name) -%}
-            {%- do columns.append(measure.name ~ '_count') -%}
-            {%- if measure.agg == 'median' -%}
-                {%- do columns.append('case when ' ~ rank ~ ' >= 1 then ' ~ array_at(values, rank) ~ ' end as ' ~ measure.name ~ '_low') -%}
-                {%- do columns.append('case when ' ~ rank ~ ' >= 1 then ' ~ array_at(values, array_size(values) ~ ' + 1 - ' ~ rank) ~ ' end as ' ~ measure.name ~ '_high') -%}
-            {%- endif -%}
-        {%- else -%}
-            {%- do columns.append(measure.name) -%}
-        {%- endif -%}
+        {%- set expression = measure.expr or measure.name -%}
+        {%- do conditions.append('(' ~ expression ~ ')' ~ ('' if measure.agg == 'sum_boolean' else ' is not null')) -%}
     {%- endfor -%}
-    {{ return(columns) }}
+    {{ conditions | unique | join(' or ') }}
+{%- endmacro %}
+
+
+{#- Whether a row of distinct_counts or percentiles is about the cell in `cells`. -#}
+{% macro same_cell(name, dimensions) -%}
+        cells.grain = {{ name }}.grain
+        and cells.period_start = {{ name }}.period_start
+        and cells.dimension_number = {{ name }}.dimension_number
+        and cells.value_key = {{ name }}.value_key
+{%- endmacro %}
+
+
+{#- The expressions percentiles are taken of, once each. -#}
+{% macro percentile_expressions(model) -%}
+    {%- set expressions = [] -%}
+    {%- for measure in model.measures if measure.agg in ('median', 'percentile') -%}
+        {%- do expressions.append(measure.expr or measure.name) -%}
+    {%- endfor -%}
+    {{ return(expressions | unique | list) }}
 {%- endmacro %}

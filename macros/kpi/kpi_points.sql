@@ -38,7 +38,9 @@
                 'numerator': measure.name ~ '_sum',
                 'denominator': measure.name ~ '_count',
                 'value': measure.name ~ '_sum / nullif(' ~ measure.name ~ '_count, 0)',
-                'variance': measure.name ~ '_variance',
+                'variance': variance(
+                    measure.name ~ '_sum', measure.name ~ '_count', measure.name ~ '_squares'
+                ),
                 'interval': 't',
             }) -%}
         {%- elif measure.agg in ('median', 'percentile') -%}

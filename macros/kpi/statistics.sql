@@ -1,14 +1,20 @@
-{#- Percentile of a sorted array by linear interpolation, as SQL's percentile_cont. -#}
-{% macro percentile_of(array, share) -%}
-    {%- set rank = '(1 + ' ~ share ~ ' * (' ~ array_size(array) ~ ' - 1))' -%}
+{#- Percentile of sorted values by linear interpolation, as SQL's percentile_cont; the values are coded,
+    see coded_at. -#}
+{% macro percentile_of(codes, members, share) -%}
+    {%- set rank = '(1 + ' ~ share ~ ' * (' ~ array_size(codes) ~ ' - 1))' -%}
     (
-        {{ array_at(array, 'floor(' ~ rank ~ ')') }}
+        {{ coded_at(codes, members, 'floor(' ~ rank ~ ')') }}
         + ({{ rank }} - floor({{ rank }}))
         * (
-            {{ array_at(array, 'ceil(' ~ rank ~ ')') }}
-            - {{ array_at(array, 'floor(' ~ rank ~ ')') }}
+            {{ coded_at(codes, members, 'ceil(' ~ rank ~ ')') }}
+            - {{ coded_at(codes, members, 'floor(' ~ rank ~ ')') }}
         )
     )
+{%- endmacro %}
+
+{#- The value of a rank in an array of codes, each the position of a value in the array `members`. -#}
+{% macro coded_at(codes, members, rank) -%}
+    {{ array_at(members, array_at(codes, rank)) }}
 {%- endmacro %}
 
 {#- Rank of the order statistic that bounds the median from below at 95 %, from n values; the upper bound
@@ -47,4 +53,14 @@
         + {{ (79 * z ** 9 + 776 * z ** 7 + 1482 * z ** 5 - 1920 * z ** 3 - 945 * z) / 92160 }}
         / power({{ df }}, 4)
     )
+{%- endmacro %}
+
+{#- Sample variance of n values from their sum and their sum of squares; null below two values. What is
+    left of equal values by rounding is 0. -#}
+{% macro variance(sum, count, squares) -%}
+    case
+        when {{ count }} > 1 and {{ squares }} - {{ sum }} * {{ sum }} / {{ count }} > 1e-13 * {{ squares }}
+            then ({{ squares }} - {{ sum }} * {{ sum }} / {{ count }}) / ({{ count }} - 1)
+        when {{ count }} > 1 then 0e0
+    end
 {%- endmacro %}

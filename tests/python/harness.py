@@ -170,19 +170,19 @@ def build_anew(
     variables: Mapping[str, Any] | None = None,
     project: Path = ROOT,
     directory: Path | None = None,
-    *,
-    options: Sequence[str] = (),
+    arguments: Sequence[str] = (),
 ) -> Warehouse:
-    """Build all models of a landing, as seen at an instant (naive, UTC); `options` are dbt's.
+    """Build all models of a landing, as seen at an instant (naive, UTC).
+
+    `arguments` are further ones of dbt, such as a selection.
 
     Raises:
         BuildError: the build failed.
     """
     directory = directory or scratch_directory("build")
-    arguments = ["--vars", json.dumps(dict(variables))] if variables else []
-    arguments += options
+    given = ["--vars", json.dumps(dict(variables))] if variables else []
     settings = build_settings(landing, directory, as_of, salt)
-    _builder(project).build(settings, arguments, directory / "dbt.log")
+    _builder(project).build(settings, [*given, *arguments], directory / "dbt.log")
     return Warehouse(directory / f"{NAME}.duckdb")
 
 

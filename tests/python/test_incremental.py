@@ -138,7 +138,7 @@ def test_parts_equal_the_whole(seed: int, steps: list[tuple[int, str]]) -> None:
                 interrupt(landing, as_of, variables, home)
         elif event == "one model was built":
             selection = ["--select", "int_verdicts+"]
-            build_anew(landing, as_of, variables=variables, directory=home, options=selection)
+            build_anew(landing, as_of, variables=variables, directory=home, arguments=selection)
         elif event == "time went back":
             as_of -= timedelta(days=20)
         arrive(landing, files)
@@ -149,7 +149,7 @@ def test_parts_equal_the_whole(seed: int, steps: list[tuple[int, str]]) -> None:
     anew = scratch_directory("anew")
     shutil.copy(warehouse.path, anew)
     full = build_anew(
-        landing, as_of, variables=variables, directory=anew, options=["--full-refresh"]
+        landing, as_of, variables=variables, directory=anew, arguments=["--full-refresh"]
     )
     assert mode(full) == "full"
     assert_same_marts(full, warehouse)
@@ -180,7 +180,7 @@ def test_the_first_verdict_stays_on_record() -> None:
     ])  # fmt: skip
 
     def history(as_of: datetime, *options: str) -> list[tuple[Any, ...]]:
-        warehouse = build_anew(landing, as_of, directory=home, options=options)
+        warehouse = build_anew(landing, as_of, directory=home, arguments=options)
         return [
             (row["verdict_number"], row["verdict"], row["reason"], row["known_at"])
             for row in warehouse.query(

@@ -74,3 +74,4 @@ select
     pending = 0 as is_final,
     {{ as_of() }} as as_of
 from with_quantiles
+order by kpi, grain, dimension
