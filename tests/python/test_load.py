@@ -333,25 +333,28 @@ def test_a_refused_file_leaves_nothing_and_those_before_it_stay(landing: Landing
     ]
 
 
+@pytest.mark.parametrize("together", [True, False])
 def test_a_load_that_dies_in_the_middle_of_a_file_leaves_whole_files_only(
-    landing: Landing, monkeypatch: pytest.MonkeyPatch
+    landing: Landing, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
     landing.put("messages/a.csv", HEADER + ROW)
-    landing.put("messages/b.csv", HEADER + ROW.replace("m1", "m2"))
+    end = "\n" if together else "\r\n"
+    landing.put("messages/b.csv", (HEADER + ROW.replace("m1", "m2")).replace("\n", end))
     append = load._Loader.append
 
-    def dying(self: Any, reading: Any, name: str, *rest: Any) -> int:
-        rows = append(self, reading, name, *rest)
-        if name.endswith("b.csv"):
+    def dying(self: Any, reading: Any, arrivals: Any, *rest: Any) -> Any:
+        added = append(self, reading, arrivals, *rest)
+        if any(arrival.name.endswith("b.csv") for arrival in arrivals.values()):
             raise KeyboardInterrupt
-        return rows
+        return added
 
     monkeypatch.setattr(load._Loader, "append", dying)
     with pytest.raises(KeyboardInterrupt):
         landing.load()
     monkeypatch.undo()
-    assert landing.rows("message_id") == [("m1",)]
-    assert landing.con.execute("select count(*) from raw._loads").fetchone() == (1,)
+    kept = 0 if together else 1
+    assert landing.rows("message_id") == [("m1",)][:kept]
+    assert landing.con.execute("select count(*) from raw._loads").fetchone() == (kept,)
     landing.load()
     assert landing.rows("message_id, _row_id") == [("m1", 1), ("m2", 2)]
 
