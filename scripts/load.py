@@ -677,25 +677,15 @@ class _Loader:
         """Remember which files need no second look."""
         if not self._newly_seen:
             return
-        path, table, size, modified, changed, sha = map(list, zip(*self._newly_seen, strict=True))
+        lines = ", ".join(f"({', '.join(map(_literal, seen))})" for seen in self._newly_seen)
+        keys = ", ".join(
+            f"({quoted(path)}, {quoted(table)})" for path, table, *_ in self._newly_seen
+        )
         with _transaction(self.con):
             self.con.execute(
-                f"delete from {self.raw}._files_seen where (path, table_name) in "
-                "(select (unnest($path), unnest($table)))",
-                {"path": path, "table": table},
+                f"delete from {self.raw}._files_seen where (path, table_name) in (values {keys})"
             )
-            self.con.execute(
-                f"insert into {self.raw}._files_seen select unnest($path), unnest($table), "
-                "unnest($size), unnest($modified), unnest($changed), unnest($sha)",
-                {
-                    "path": path,
-                    "table": table,
-                    "size": size,
-                    "modified": modified,
-                    "changed": changed,
-                    "sha": sha,
-                },
-            )
+            self.con.execute(f"insert into {self.raw}._files_seen values {lines}")
         self._newly_seen = []
 
     def require_rows(self) -> None:
