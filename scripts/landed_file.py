@@ -340,6 +340,11 @@ def _header(path: Path, file: str, table: Table, declared: str | None) -> tuple[
         score = sum(name.strip().casefold() in known for name in names)
         if best is None or (score, len(names)) > best[:2]:
             best = (score, len(names), delimiter, names)
+    if best and any("\n" in name or "\r" in name for name in best[3]):
+        # DuckDB would look for line ends of that kind below, and may find no row.
+        raise LandingError(
+            f"{file}: the name of a column holds a line end; write the header row in one line."
+        )
     if best is None:
         raise LandingError(f"{file}: the header row is not readable as CSV; check its quotes.")
     return best[2], best[3]

@@ -66,6 +66,8 @@ SMALL = 1_000_000
 TOGETHER = 16_000_000
 FILES = 1_000
 
+NAMES_SHOWN = 20
+
 # A clock this many seconds behind the last load is worth a warning.
 CLOCK_SLACK = 60.0
 
@@ -174,6 +176,8 @@ class _Loader:
         self.tables = tables
         self.report = LoadReport(landing)
         self.clock = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+        # Otherwise a file that was replaced within a second is read as it was before.
+        con.execute("set enable_external_file_cache = false")
         database = con.execute("select current_database()").fetchone()
         assert database is not None
         self.raw = f"{name_sql(database[0])}.raw"
@@ -953,9 +957,14 @@ def _print_outcome(report: LoadReport, warehouse: Path) -> None:
         print(text, file=sys.stderr)
     for load in report.tables.values():
         if load.unknown_columns:
-            names = ", ".join(sorted(load.unknown_columns))
+            names = sorted(load.unknown_columns)
+            shown = ", ".join(
+                name if name.isprintable() else repr(name) for name in names[:NAMES_SHOWN]
+            )
+            if len(names) > NAMES_SHOWN:
+                shown += f" and {len(names) - NAMES_SHOWN} more"
             print(
-                f"{load.table}: not in the contract, kept aside in _extra: {names}.",
+                f"{load.table}: not in the contract, kept aside in _extra: {shown}.",
                 file=sys.stderr,
             )
     print(
