@@ -40,6 +40,11 @@ MOST_COLUMNS = 16_384
 # No room on the device, beyond the process's limit of a file's size, beyond a quota.
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
+# What DuckDB raises while it reads; the latter in place of an error whose text is not UTF-8.
+READER_ERRORS = (duckdb.Error, UnicodeDecodeError)
+
+EXPLAINED = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)
+
 BOMS = (  # the longer one first: the UTF-32 mark begins with the UTF-16 one
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -582,7 +587,7 @@ def _as_text(column: str, type_name: str) -> str:
 
 
 def _explain_csv(
-    error: duckdb.Error, path: Path, file: str, delimiter: str, width: int
+    error: Exception, path: Path, file: str, delimiter: str, width: int
 ) -> LandingError:
     """Find the row the strict reader stumbled over; the slow way, once per refusal."""
     limit = csv.field_size_limit(LONGEST_ROW)
@@ -660,7 +665,7 @@ class _Pairs(list[tuple[str, Any]]):
     """Members of a JSON object as written, repeated keys included."""
 
 
-def _explain_parquet(error: duckdb.Error, file: str) -> LandingError:
+def _explain_parquet(error: Exception, file: str) -> LandingError:
     if "UTF8" in str(error) or "decode" in str(error):
         return LandingError(f"{file} holds text that is not UTF-8; write its columns as strings.")
     return LandingError(f"{file} is not a complete Parquet file; export it again.")
@@ -672,14 +677,14 @@ def disk_full(name: str) -> str:
 
 
 def explain(
-    error: duckdb.Error, path: Path, file: LandedFile, table: Table, declared: Declared
+    error: Exception, path: Path, file: LandedFile, table: Table, declared: Declared
 ) -> LandingError:
     """Sentence for what the database said about a file; never quotes its text (it has values)."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return LandingError(f"{file.name}: memory ran out; raise PARLEY_MEMORY_LIMIT.")
     if any(os.strerror(number) in str(error) for number in DISK_FULL):
         return LandingError(disk_full(file.name))
-    if isinstance(error, (duckdb.InvalidInputException, duckdb.ConversionException)):
+    if isinstance(error, EXPLAINED):
         if file.format == "csv":
             delimiter, names = _header(path, file.name, table, declared.delimiter)
             return _explain_csv(error, path, file.name, delimiter, len(names))

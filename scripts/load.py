@@ -29,6 +29,7 @@ import duckdb
 from contract import ROOT, ContractError, Table, read_contract
 from landed_file import (
     DISK_FULL,
+    READER_ERRORS,
     Reading,
     disk_full,
     explain,
@@ -309,7 +310,7 @@ class _Loader:
                 try:
                     yield from self._load_group(group, table, declared)
                     continue
-                except (LandingError, OSError, duckdb.Error):
+                except (LandingError, OSError, *READER_ERRORS):
                     pass  # Nothing of it was kept: one after the other tells which file it was.
             for file in group:
                 yield file, self.load_file(file, table, declared)
@@ -429,7 +430,7 @@ class _Loader:
                     self._check_unchanged(file, content)
                 self.book(reading, arrivals, table, declared, added)
                 return added.rows[str(path)]
-            except duckdb.Error as error:
+            except READER_ERRORS as error:
                 failure = explain(error, path, file, table, declared)
         raise failure  # out of the handler, so that the database's text (it has values) is gone
 
@@ -673,7 +674,7 @@ class _Loader:
                 added = self.append(reading, arrivals, table, declared, rows_before)
             self.book(reading, arrivals, table, declared, added)
             return self._table_load(table)
-        except duckdb.Error as error:
+        except READER_ERRORS as error:
             failure = explain(error, path, file, table, declared)
         raise failure
 

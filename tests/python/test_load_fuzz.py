@@ -531,8 +531,8 @@ def test_a_damaged_file_is_accepted_as_it_is_or_refused_and_gone(
     files = {f"b{suffix}": content}
     if others and content != whole:
         files |= {f"a{suffix}": whole, f"c{suffix}": whole + b""}
-    refusal = bench.run(table, dict(sorted(files.items())))
     try:
+        refusal = bench.run(table, dict(sorted(files.items())))
         held = {line["file"] for line in bench.loads()}
         if refusal and not refusal.startswith("The landing has no rows in"):
             ENDINGS["refused"] += 1
