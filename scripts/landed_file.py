@@ -11,6 +11,7 @@ import errno
 import glob
 import gzip
 import io
+import itertools
 import json
 import os
 import re
@@ -33,6 +34,7 @@ from load_report import count_text
 LONGEST_ROW = 16_000_000
 BUFFER = 32_000_000
 CHUNK = 1 << 20
+BLOCK = 1 << 14
 
 # Most columns of one file; a spreadsheet holds as many.
 MOST_COLUMNS = 16_384
@@ -375,6 +377,10 @@ def _read_csv(
 ) -> Reading:
     """Read one CSV file, or several whose header rows are the same to the byte."""
     delimiter, names = _header(paths[0], file, table, declared)
+    for path in paths:
+        too_wide = _first_row_too_wide(path, delimiter, len(names))
+        if too_wide:
+            raise _wrong_width(file, *too_wide, len(names))
     positions = _match(names, table, file)
     unknown = {
         index: name.strip() or f"unnamed_{index + 1}"
@@ -405,6 +411,59 @@ def _read_csv(
         tuple(unknown.values()),
         delimiter=delimiter,
         header={name: names[index] for name, index in positions.items()},
+    )
+
+
+def _first_row_too_wide(path: Path, delimiter: str, width: int) -> tuple[int, int] | None:
+    """Number and values of the first row with more values than columns; None for none.
+
+    DuckDB leaves out empty values beyond the last column. The row is wrong all the same: a comma
+    that should have been quoted may have shifted its values. Only rows with many delimiters are
+    taken apart, so this costs a fraction of the load.
+    """
+    row = -1
+    held: list[str] = []  # lines of a row whose quotes are open
+    size, is_open = 0, False
+    mark = re.escape(delimiter)
+    quoted_value = re.compile(rf'(?:(?<={mark})|^)"[^"\r\n]*(?:""[^"\r\n]*)*"', re.MULTILINE)
+    with path.open(encoding="latin-1", newline="") as stream:
+        blocks = iter(lambda: stream.readlines(BLOCK), [])
+        for lines in itertools.chain(blocks, ([""],)):
+            block = quoted_value.sub("", "".join(lines)) if not held else ""
+            if not held and _is_narrow(block, lines, delimiter, width):
+                row += len(lines)
+                continue
+            for line in lines:
+                if not held and '"' not in line:
+                    row += bool(line.strip("\r\n"))
+                    if line.count(delimiter) >= width:
+                        return row, line.count(delimiter) + 1
+                    continue
+                held.append(line)
+                size += len(line)
+                is_open ^= line.count('"') % 2 == 1
+                if is_open and line and size <= LONGEST_ROW:
+                    continue
+                text, held, size, is_open = "".join(held), [], 0, False
+                if text.count(delimiter) < width:
+                    row += 1
+                    continue
+                for fields in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+                    row += bool(fields)
+                    if len(fields) > width:
+                        return row, len(fields)
+    return None
+
+
+def _is_narrow(block: str, lines: Sequence[str], delimiter: str, width: int) -> bool:
+    """Whether lines, taken together, show that none has too many values, or else one too few.
+
+    The latter DuckDB refuses itself. `block` is the lines without their quoted values.
+    """
+    return (
+        '"' not in block
+        and min(map(len, lines)) > len("\r\n")
+        and block.count(delimiter) <= len(lines) * (width - 1)
     )
 
 
@@ -601,11 +660,7 @@ def _explain_csv(
                 if any(map(_is_escaped, fields)):
                     return not_utf8(file, row)
                 if len(fields) != width and fields:
-                    found, named = count_text(len(fields), "value"), count_text(width, "column")
-                    return LandingError(
-                        f"{file}, {row_text(row)}: {found} where the header names {named}; export "
-                        "it again with every value in its column."
-                    )
+                    return _wrong_width(file, row, len(fields), width)
                 if sum(map(len, fields)) > LONGEST_ROW // 4:
                     return _too_long(file, row)
     except csv.Error as defect:
@@ -622,6 +677,13 @@ def _explain_csv(
     return LandingError(
         f"{where}: line ends are mixed (LF, CRLF, CR) or quotes are not as CSV has them; save the "
         "file with one kind of line end."
+    )
+
+
+def _wrong_width(file: str, row: int, found: int, width: int) -> LandingError:
+    return LandingError(
+        f"{file}, {row_text(row)}: {count_text(found, 'value')} where the header names "
+        f"{count_text(width, 'column')}; export it again with every value in its column."
     )
 
 

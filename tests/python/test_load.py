@@ -1069,6 +1069,41 @@ def test_a_line_of_200_mb_is_refused_by_row_in_bounded_memory(
     assert landing.rows() == []
 
 
+@pytest.mark.parametrize("shift", range(4))
+@pytest.mark.parametrize("together", [True, False])
+def test_an_error_cut_within_a_character_is_a_refusal_too(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch, shift: int, together: bool
+) -> None:
+    """DuckDB cuts a line it quotes; Python cannot decode that and raises an error of its own."""
+    landing.put("messages/a.csv", HEADER + ROW)
+    landing.put("messages/b.csv", f"{HEADER}{'x' * shift}{'中' * 20_000}\n")
+    if not together:
+        monkeypatch.setattr(load, "FILES", 1)
+    assert landing.refusal().startswith("messages/b.csv, row 1: 1 value where")
+    assert landing.rows("_file") == [("messages/a.csv",)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "row", ["m2,c1,t,bot,hello, world,", "m2,c1,t,bot,x,", 'm2,c1,"t\r\n",bot,"x",""', ",,,,,"]
+)
+def test_an_empty_value_beyond_the_last_column_is_one_too_many(
+    landing: Landing, end: str, row: str
+) -> None:
+    """DuckDB left it out and took the shifted values of `hello, world,` for the row's own."""
+    header = HEADER.replace("text", "text,intent") if "world" in row else HEADER
+    good = ROW.replace("hello", "hello,") if "world" in row else ROW.replace("hello", '"a,\nb"')
+    for last in (end, ""):
+        content = header.replace("\n", end) + good.strip() + end + row + last
+        landing.put("messages/a.csv", content)
+        found, named = ("7", "6") if "world" in row else ("6", "5")
+        assert landing.refusal().startswith(
+            f"messages/a.csv, row 2: {found} values where the header names {named} columns"
+        )
+    landing.put("messages/a.csv", header.replace("\n", end) + good.strip() + end)
+    assert landing.load().rows == 1
+
+
 @pytest.mark.parametrize("name", ["x\ny", "x\r\ny", "x\ry"])
 def test_a_line_end_in_a_columns_name_is_refused(landing: Landing, name: str) -> None:
     """Below a header row with another kind of line end DuckDB found no rows at all."""
