@@ -34,7 +34,7 @@ from load_report import count_text
 LONGEST_ROW = 16_000_000
 BUFFER = 32_000_000
 CHUNK = 1 << 20
-BLOCK = 1 << 14
+BLOCK = 1 << 16
 
 # Most columns of one file; a spreadsheet holds as many.
 MOST_COLUMNS = 16_384
@@ -424,12 +424,11 @@ def _first_row_too_wide(path: Path, delimiter: str, width: int) -> tuple[int, in
     row = -1
     held: list[str] = []  # lines of a row whose quotes are open
     size, is_open = 0, False
-    mark = re.escape(delimiter)
-    quoted_value = re.compile(rf'(?:(?<={mark})|^)"[^"\r\n]*(?:""[^"\r\n]*)*"', re.MULTILINE)
+    quoted_value = re.compile(rf'{re.escape(delimiter)}"[^"\r\n]*(?:""[^"\r\n]*)*"')
     with path.open(encoding="latin-1", newline="") as stream:
         blocks = iter(lambda: stream.readlines(BLOCK), [])
         for lines in itertools.chain(blocks, ([""],)):
-            block = quoted_value.sub("", "".join(lines)) if not held else ""
+            block = quoted_value.sub(delimiter, "".join(lines)) if not held else ""
             if not held and _is_narrow(block, lines, delimiter, width):
                 row += len(lines)
                 continue
