@@ -310,9 +310,9 @@ def tables_of_text(draw: st.DrawFn) -> tuple[Table, list[str], list[list[str | N
     optional = [column.name for column in table.columns if column.name not in table.required]
     names = [*table.required, *draw(st.lists(st.sampled_from(optional), unique=True, max_size=4))]
     strange = draw(st.lists(words.map(lambda word: f"x{word}".strip()), max_size=2))
-    for name in strange:
-        if name.casefold() not in {known.strip().casefold() for known in names}:
-            names.append(re.sub(r"[\n\r]", " ", name))
+    for name in (re.sub(r"[\n\r\0]", " ", word).strip() for word in strange):
+        if name.casefold() not in {known.casefold() for known in names}:
+            names.append(name)
     names = draw(st.permutations(names))
     row = st.lists(words | st.none(), min_size=len(names), max_size=len(names))
     rows = draw(st.lists(row, max_size=6))
