@@ -45,6 +45,15 @@ class Column:
         """True when a file without this column is refused."""
         return self.meta.get("role") in REQUIRED_ROLES
 
+    @property
+    def is_id(self) -> bool:
+        """True for a column that names a row of this or another table."""
+        return (
+            self.meta.get("role") in ("primary_key", "parent")
+            or self.name == "merged_into"
+            or self.name.endswith("_id")
+        )
+
 
 @dataclass(frozen=True)
 class Table:

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import glob
 import gzip
 import io
+import itertools
 import json
+import os
 import re
-import shutil
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from contract import Table
-from database_errors import is_disk_full
 from landing import DELIMITERS, Declared, LandedFile, LandingError
 from load_report import count_text
 
@@ -32,6 +33,19 @@ from load_report import count_text
 # buffer bounds memory.
 LONGEST_ROW = 16_000_000
 BUFFER = 32_000_000
+CHUNK = 1 << 20
+BLOCK = 1 << 16
+
+# Most columns of one file; a spreadsheet holds as many.
+MOST_COLUMNS = 16_384
+
+# No room on the device, beyond the process's limit of a file's size, beyond a quota.
+DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+# What DuckDB raises while it reads; the latter in place of an error whose text is not UTF-8.
+READER_ERRORS = (duckdb.Error, UnicodeDecodeError)
+
+EXPLAINED = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)
 
 BOMS = (  # the longer one first: the UTF-32 mark begins with the UTF-16 one
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -46,7 +60,9 @@ BOMS = (  # the longer one first: the UTF-32 mark begins with the UTF-16 one
 
 def quoted(text: str) -> str:
     """SQL literal of a text."""
-    return "'" + text.replace("'", "''") + "'"
+    literal = "'" + text.replace("'", "''") + "'"
+    # The text of a statement ends at a null character.
+    return "(" + literal.replace("\0", "' || chr(0) || '") + ")" if "\0" in text else literal
 
 
 def name_sql(identifier: str) -> str:
@@ -59,6 +75,8 @@ def opened(file: LandedFile) -> Iterator[io.BufferedIOBase]:
     """Open the bytes of a file, gunzipped; damage is refused by name."""
     try:
         if file.is_gzip:
+            if not file.path.stat().st_size:  # gzip itself takes that for an empty content
+                raise EOFError
             with gzip.open(file.path) as unpacked:
                 yield unpacked
         else:
@@ -90,7 +108,16 @@ def plain_utf8(file: LandedFile, encoding: str | None, has_bom: bool) -> Iterato
         LandingError: the bytes are not of the encoding (by row), or the gzip is damaged.
     """
     is_plain = encoding == "utf-8" and not file.is_gzip
-    if encoding is None or (is_plain and not (has_bom and file.format == "jsonl")):
+    if encoding is None:
+        yield file.path
+        return
+    lengths = _RowLengths()
+    if is_plain and not (has_bom and file.format == "jsonl"):
+        with opened(file) as stream:
+            while chunk := stream.read(CHUNK):
+                lengths.feed(chunk)
+                if lengths.is_too_long:
+                    raise _too_long(file.name, _rows_before(file, lengths.start))
         yield file.path
         return
     with tempfile.TemporaryDirectory(prefix="parley-load-") as folder:
@@ -98,13 +125,55 @@ def plain_utf8(file: LandedFile, encoding: str | None, has_bom: bool) -> Iterato
         with opened(file) as stream, path.open("wb") as copy:
             if encoding == "utf-8":
                 stream.read(len(codecs.BOM_UTF8) if has_bom else 0)
-                shutil.copyfileobj(stream, copy, 1 << 20)
+                chunks = iter(lambda: stream.read(CHUNK), b"")
             else:
                 rows = _RowCounter(file.format)
                 decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
-                for text in _decoded(stream, decoder, rows, file, encoding):
-                    copy.write(text.encode("utf-8"))
+                decoded = _decoded(stream, decoder, rows, file, encoding)
+                chunks = (text.encode("utf-8") for text in decoded)
+            for chunk in chunks:
+                copy.write(chunk)
+                lengths.feed(chunk)
+                if lengths.is_too_long:
+                    copy.flush()
+                    plain = replace(file, path=path, is_gzip=False)
+                    raise _too_long(file.name, _rows_before(plain, lengths.start))
         yield path
+
+
+class _RowLengths:
+    """Watches a stream of bytes for a line longer than a row may be.
+
+    DuckDB says nothing about an unquoted last line that is longer than its buffer: it leaves it
+    out. And what looks for the faulty row of a refused file reads line by line.
+    """
+
+    def __init__(self) -> None:
+        self.start = 0  # of the line that goes on, in bytes
+        self.is_too_long = False
+        self._end = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take what comes next; `start` stays at the line that is too long."""
+        for begin in range(0, len(chunk), CHUNK):
+            piece = chunk[begin : begin + CHUNK]
+            ends = [at for at in (piece.find(b"\n"), piece.find(b"\r")) if at >= 0]
+            self.is_too_long = self._end + min(ends, default=len(piece)) - self.start > LONGEST_ROW
+            if self.is_too_long:
+                return
+            if ends:
+                self.start = self._end + max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
+            self._end += len(piece)
+
+
+def _rows_before(file: LandedFile, position: int) -> int:
+    """Number of the row that begins at a byte of a file of UTF-8 text."""
+    rows = _RowCounter(file.format)
+    with opened(file) as stream:
+        while position > 0 and (chunk := stream.read(min(CHUNK, position))):
+            rows.feed(chunk.decode("latin-1"))
+            position -= len(chunk)
+    return rows.row
 
 
 class _RowCounter:
@@ -126,9 +195,9 @@ class _RowCounter:
                 self.lines += part.count("\n")
 
     @property
-    def where(self) -> str:
-        """Place of the text that comes next."""
-        return row_text(self.lines if self._is_csv else self.lines + 1)
+    def row(self) -> int:
+        """Row of the text that comes next, from 1; 0 is the header."""
+        return self.lines if self._is_csv else self.lines + 1
 
 
 def row_text(number: int) -> str:
@@ -144,7 +213,7 @@ def _decoded(
     encoding: str,
 ) -> Iterator[str]:
     while True:
-        chunk = stream.read(1 << 20)
+        chunk = stream.read(CHUNK)
         waiting = decoder.getstate()[0]
         try:
             text = decoder.decode(chunk, final=not chunk)
@@ -153,8 +222,8 @@ def _decoded(
             with suppress(UnicodeDecodeError):
                 rows.feed(good.decode(encoding))
             raise LandingError(
-                f"{file.name}, {rows.where}: the bytes are not {encoding} as declared; declare "
-                "the encoding the file really has in landing.yml."
+                f"{file.name}, {row_text(rows.row)}: the bytes are not {encoding} as declared; "
+                "declare the encoding the file really has in landing.yml."
             ) from None
         rows.feed(text)
         yield text
@@ -178,7 +247,9 @@ class Reading:
     """A file as a relation: SQL that yields `rn` (1-based row) and the expressions over it.
 
     `values` holds an SQL expression of type text per contract column found, `extra` one of a
-    JSON object for unknown columns.
+    JSON object for unknown columns. `header` has the name of each column as a CSV file writes it.
+    Where several files are read as one, `number` is SQL of a row's number in its own file and
+    `file` of that file's path; `rn` counts over all of them. `warnings` are sentences.
     """
 
     relation: str
@@ -186,16 +257,24 @@ class Reading:
     extra: str
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
-    encoding: str | None = None
     delimiter: str | None = None
+    header: Mapping[str, str] | None = None
+    number: str = "rn"
+    file: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def _match(found: Sequence[str], table: Table, file: str) -> dict[str, int]:
     """Position in `found` of each contract column: by exact name, else without case and spaces.
 
     Raises:
-        LandingError: a required column is missing, or a column is there twice.
+        LandingError: a required column is missing, a column is there twice, or there are too many.
     """
+    if len(found) > MOST_COLUMNS:
+        raise LandingError(
+            f"{file} has {len(found):,} columns, and {MOST_COLUMNS:,} at most are read; leave out "
+            "those that are not in the contract."
+        )
     positions: dict[str, int] = {}
     folded = [name.strip().casefold() for name in found]
     for column in table.columns:
@@ -268,6 +347,11 @@ def _header(path: Path, file: str, table: Table, declared: str | None) -> tuple[
         score = sum(name.strip().casefold() in known for name in names)
         if best is None or (score, len(names)) > best[:2]:
             best = (score, len(names), delimiter, names)
+    if best and any("\n" in name or "\r" in name for name in best[3]):
+        # DuckDB would look for line ends of that kind below, and may find no row.
+        raise LandingError(
+            f"{file}: the name of a column holds a line end; write the header row in one line."
+        )
     if best is None:
         raise LandingError(f"{file}: the header row is not readable as CSV; check its quotes.")
     return best[2], best[3]
@@ -288,8 +372,15 @@ def _is_escaped(text: str) -> bool:
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def _read_csv(path: Path, file: str, table: Table, declared: str | None) -> Reading:
-    delimiter, names = _header(path, file, table, declared)
+def _read_csv(
+    paths: Sequence[Path], file: str, table: Table, declared: str | None = None
+) -> Reading:
+    """Read one CSV file, or several whose header rows are the same to the byte."""
+    delimiter, names = _header(paths[0], file, table, declared)
+    for path in paths:
+        too_wide = _first_row_too_wide(path, delimiter, len(names))
+        if too_wide:
+            raise _wrong_width(file, *too_wide, len(names))
     positions = _match(names, table, file)
     unknown = {
         index: name.strip() or f"unnamed_{index + 1}"
@@ -305,12 +396,12 @@ def _read_csv(path: Path, file: str, table: Table, declared: str | None) -> Read
     ]
     columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(names)))
     relation = (
-        f"(select *, row_number() over () as rn from read_csv({quoted(glob.escape(str(path)))}, "
+        f"(select *, row_number() over () as rn from read_csv({_paths_sql(paths)}, "
         f"columns = {{{columns}}}, header = true, auto_detect = false, delim = "
         f"{quoted(delimiter)}, quote = '\"', escape = '\"', strict_mode = true, "
         f"null_padding = false, compression = 'none', hive_partitioning = false, "
         f"force_not_null = [{', '.join(keeps)}], max_line_size = {LONGEST_ROW}, "
-        f"buffer_size = {BUFFER}))"
+        f"buffer_size = {BUFFER}, filename = 'path'))"
     )
     return Reading(
         relation,
@@ -319,7 +410,65 @@ def _read_csv(path: Path, file: str, table: Table, declared: str | None) -> Read
         _missing(table, positions),
         tuple(unknown.values()),
         delimiter=delimiter,
+        header={name: names[index] for name, index in positions.items()},
     )
+
+
+def _first_row_too_wide(path: Path, delimiter: str, width: int) -> tuple[int, int] | None:
+    """Number and values of the first row with more values than columns; None for none.
+
+    DuckDB leaves out empty values beyond the last column. The row is wrong all the same: a comma
+    that should have been quoted may have shifted its values. Only rows with many delimiters are
+    taken apart, so this costs a fraction of the load.
+    """
+    row = -1
+    held: list[str] = []  # lines of a row whose quotes are open
+    size, is_open = 0, False
+    quoted_value = re.compile(rf'{re.escape(delimiter)}"[^"\r\n]*(?:""[^"\r\n]*)*"')
+    with path.open(encoding="latin-1", newline="") as stream:
+        blocks = iter(lambda: stream.readlines(BLOCK), [])
+        for lines in itertools.chain(blocks, ([""],)):
+            block = quoted_value.sub(delimiter, "".join(lines)) if not held else ""
+            if not held and _is_narrow(block, lines, delimiter, width):
+                row += len(lines)
+                continue
+            for line in lines:
+                if not held and '"' not in line:
+                    row += bool(line.strip("\r\n"))
+                    if line.count(delimiter) >= width:
+                        return row, line.count(delimiter) + 1
+                    continue
+                held.append(line)
+                size += len(line)
+                is_open ^= line.count('"') % 2 == 1
+                if is_open and line and size <= LONGEST_ROW:
+                    continue
+                text, held, size, is_open = "".join(held), [], 0, False
+                if text.count(delimiter) < width:
+                    row += 1
+                    continue
+                for fields in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+                    row += bool(fields)
+                    if len(fields) > width:
+                        return row, len(fields)
+    return None
+
+
+def _is_narrow(block: str, lines: Sequence[str], delimiter: str, width: int) -> bool:
+    """Whether lines, taken together, show that none has too many values, or else one too few.
+
+    The latter DuckDB refuses itself. `block` is the lines without their quoted values.
+    """
+    return (
+        '"' not in block
+        and min(map(len, lines)) > len("\r\n")
+        and block.count(delimiter) <= len(lines) * (width - 1)
+    )
+
+
+def _paths_sql(paths: Iterable[Path]) -> str:
+    """SQL list of files to read, each by its very name."""
+    return f"[{', '.join(quoted(glob.escape(str(path))) for path in paths)}]"
 
 
 def _read_jsonl(con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table) -> Reading:
@@ -372,23 +521,51 @@ def _pointer(key: str) -> str:
 
 
 def _read_parquet(con: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table) -> Reading:
-    rows = (
-        f"read_parquet({quoted(glob.escape(str(path)))}, file_row_number = true, "
-        "hive_partitioning = false)"
-    )
-    described = con.execute(f"describe select * from {rows}").fetchall()
-    types = {row[0]: str(row[1]) for row in described if row[0] != "file_row_number"}
-    found = list(types)
+    source = f"read_parquet({quoted(glob.escape(str(path)))}, hive_partitioning = false"
+    types = [row[1] for row in con.execute(f"describe select * from {source})").fetchall()]
+    found = _parquet_columns(con, path)
+    if "file_row_number" in map(str.casefold, found):
+        raise LandingError(f"{file}: a column is named file_row_number; give it another name.")
     positions = _match(found, table, file)
-    unknown = [name for index, name in enumerate(found) if index not in positions.values()]
-    texts = {name: _as_text(name, types[name]) for name in found}
+    unknown = {index: name for index, name in enumerate(found) if index not in positions.values()}
+    if len(set(unknown.values())) < len(unknown):
+        raise LandingError(f"{file}: two columns have the same name; rename one.")
+    # DuckDB renames columns that differ in case only, so they are taken by position.
+    aliases = ", ".join([f"c{index}" for index in range(len(found))])
+    texts = [_as_text(f"c{index}", str(kind)) for index, kind in enumerate(types)]
+    fractions = [
+        column.name
+        for column in table.columns
+        if column.is_id
+        and types[positions.get(column.name, 0)] in ("DOUBLE", "FLOAT")
+        and column.name in positions
+    ]
     return Reading(
-        f"(select *, file_row_number + 1 as rn from {rows})",
-        {name: _emptied(texts[found[index]], table, name) for name, index in positions.items()},
-        _extra_object((name, f"to_json({texts[name]})") for name in unknown),
+        f"(select *, file_row_number + 1 as rn from {source}, file_row_number = true) "
+        f"as rows({aliases}))",
+        {name: _emptied(texts[index], table, name) for name, index in positions.items()},
+        _extra_object((name, f"to_json({texts[index]})") for index, name in unknown.items()),
         _missing(table, positions),
-        tuple(unknown),
+        tuple(unknown.values()),
+        warnings=tuple(
+            f"{file}: {name} holds numbers with a fraction (such as 7.0), which match no id "
+            "written 7; export ids as text or whole numbers."
+            for name in fractions
+        ),
     )
+
+
+def _parquet_columns(con: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    """Names of a file's columns as it writes them, those inside nested ones left out."""
+    schema = con.execute(
+        f"select name, num_children from parquet_schema({quoted(glob.escape(str(path)))})"
+    ).fetchall()
+    names, inside = [], 0
+    for name, children in schema[1:]:
+        if not inside:
+            names.append(str(name))
+        inside += (children or 0) - (1 if inside else 0)
+    return names
 
 
 def read_file(
@@ -412,10 +589,42 @@ def read_file(
         duckdb.Error: the content is not of the format; `explain` says where.
     """
     if file.format == "csv":
-        return _read_csv(path, file.name, table, delimiter)
+        return _read_csv([path], file.name, table, delimiter)
     if file.format == "jsonl":
         return _read_jsonl(con, path, file.name, table)
     return _read_parquet(con, path, file.name, table)
+
+
+def first_line(file: LandedFile, declared: Declared) -> bytes | None:
+    """What files must have in common to be read together: their first line, line end included.
+
+    None for a file that is to be read alone: no plain UTF-8 CSV, or a header row of several lines.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if file.format != "csv" or file.is_gzip or declared != Declared(declared.time_zone):
+        return None
+    with file.path.open("rb") as stream:
+        line = stream.readline(CHUNK)
+    marks = tuple(mark for mark, encoding in BOMS if encoding != "utf-8")
+    if line.startswith(marks) or line.count(b'"') % 2 or not line.endswith(b"\n"):
+        return None
+    return None if b"\r" in line[:-2] else line
+
+
+def read_together(files: Sequence[LandedFile], table: Table) -> Reading:
+    """Read several files with the same `first_line` as one relation.
+
+    Raises:
+        LandingError: their header row is refused.
+    """
+    reading = _read_csv([file.path for file in files], files[0].name, table)
+    return replace(
+        reading,
+        number="rn - min(rn) over (partition by path) + 1",
+        file="path",
+    )
 
 
 def _as_text(column: str, type_name: str) -> str:
@@ -436,7 +645,7 @@ def _as_text(column: str, type_name: str) -> str:
 
 
 def _explain_csv(
-    error: duckdb.Error, path: Path, file: str, delimiter: str, width: int
+    error: Exception, path: Path, file: str, delimiter: str, width: int
 ) -> LandingError:
     """Find the row the strict reader stumbled over; the slow way, once per refusal."""
     limit = csv.field_size_limit(LONGEST_ROW)
@@ -450,11 +659,7 @@ def _explain_csv(
                 if any(map(_is_escaped, fields)):
                     return not_utf8(file, row)
                 if len(fields) != width and fields:
-                    found, named = count_text(len(fields), "value"), count_text(width, "column")
-                    return LandingError(
-                        f"{file}, {row_text(row)}: {found} where the header names {named}; export "
-                        "it again with every value in its column."
-                    )
+                    return _wrong_width(file, row, len(fields), width)
                 if sum(map(len, fields)) > LONGEST_ROW // 4:
                     return _too_long(file, row)
     except csv.Error as defect:
@@ -471,6 +676,13 @@ def _explain_csv(
     return LandingError(
         f"{where}: line ends are mixed (LF, CRLF, CR) or quotes are not as CSV has them; save the "
         "file with one kind of line end."
+    )
+
+
+def _wrong_width(file: str, row: int, found: int, width: int) -> LandingError:
+    return LandingError(
+        f"{file}, {row_text(row)}: {count_text(found, 'value')} where the header names "
+        f"{count_text(width, 'column')}; export it again with every value in its column."
     )
 
 
@@ -492,7 +704,7 @@ def _explain_jsonl(path: Path, file: str) -> LandingError:
             if len(line) > LONGEST_ROW:
                 return _too_long(file, row)
             try:
-                pairs = json.loads(line.decode("utf-8"), object_pairs_hook=_Pairs)
+                pairs = json.loads(line.decode("utf-8"), object_pairs_hook=_Pairs, parse_int=str)
                 json.dumps(pairs, ensure_ascii=False).encode("utf-8")  # no half emoji
             except UnicodeDecodeError:
                 return not_utf8(file, row)
@@ -514,21 +726,26 @@ class _Pairs(list[tuple[str, Any]]):
     """Members of a JSON object as written, repeated keys included."""
 
 
-def _explain_parquet(error: duckdb.Error, file: str) -> LandingError:
+def _explain_parquet(error: Exception, file: str) -> LandingError:
     if "UTF8" in str(error) or "decode" in str(error):
         return LandingError(f"{file} holds text that is not UTF-8; write its columns as strings.")
     return LandingError(f"{file} is not a complete Parquet file; export it again.")
 
 
+def disk_full(name: str) -> str:
+    """Sentence for a file that found no room."""
+    return f"{name}: the disk is full; make room and load again."
+
+
 def explain(
-    error: duckdb.Error, path: Path, file: LandedFile, table: Table, declared: Declared
+    error: Exception, path: Path, file: LandedFile, table: Table, declared: Declared
 ) -> LandingError:
     """Sentence for what the database said about a file; never quotes its text (it has values)."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return LandingError(f"{file.name}: memory ran out; raise PARLEY_MEMORY_LIMIT.")
-    if is_disk_full(error):
-        return LandingError(f"{file.name}: the disk is full; make room and load again.")
-    if isinstance(error, (duckdb.InvalidInputException, duckdb.ConversionException)):
+    if any(os.strerror(number) in str(error) for number in DISK_FULL):
+        return LandingError(disk_full(file.name))
+    if isinstance(error, EXPLAINED):
         if file.format == "csv":
             delimiter, names = _header(path, file.name, table, declared.delimiter)
             return _explain_csv(error, path, file.name, delimiter, len(names))

@@ -127,14 +127,14 @@ def _check_keys(content: Any, allowed: Iterable[str], where: str) -> Mapping[str
     for key in content:
         if key not in allowed:
             raise LandingError(
-                f"{where} has the unknown key {key!r}{suggestion(str(key), allowed)}"
+                f"{where} has the unknown key {str(key)[:40]!r}{suggestion(str(key), allowed)}"
             )
     return content
 
 
 def _declared_source(content: Any, landing: Path, platforms: set[str], where: str) -> Source:
     entry = _check_keys(content, ("platform", "url", "url_env", "table", "time_zone"), where)
-    if entry.get("platform") not in platforms:
+    if str(entry.get("platform")) not in platforms:
         raise LandingError(
             f"{where} must name a platform whose exports are known: "
             f"{', '.join(sorted(platforms)) or 'there is none'}."
@@ -149,7 +149,11 @@ def _declared_source(content: Any, landing: Path, platforms: set[str], where: st
         url = str(entry["url"])
         if "://" not in url:
             url = f"sqlite:///{landing / url}"
-        if urlsplit(url).password:
+        try:
+            has_password = bool(urlsplit(url).password)
+        except ValueError:
+            raise LandingError(f"{where} has a url that is none.") from None
+        if has_password:
             raise LandingError(
                 f"{where} holds a password; put the URL into an environment variable and name "
                 "that one with url_env."
@@ -179,7 +183,7 @@ def read_landing_config(landing: Path, tables: Mapping[str, Table]) -> LandingCo
     if path.exists():
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except Exception as error:  # PyYAML raises a dozen others for values it cannot make
             mark = getattr(error, "problem_mark", None)
             line = f" (line {mark.line + 1})" if mark is not None else ""
             raise LandingError(f"landing.yml is not readable as YAML{line}.") from None
@@ -302,6 +306,10 @@ class LandingFiles:
             if any("\udc80" <= character <= "\udcff" for character in where):
                 raise LandingError(
                     f"The folder {shown} has a file whose name is not UTF-8; rename it."
+                )
+            if not where.isprintable():
+                raise LandingError(
+                    f"The folder {shown} has a file with control characters in its name; rename it."
                 )
             try:
                 path = (folder / name).resolve(strict=True)

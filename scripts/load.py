@@ -20,7 +20,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,17 @@ import duckdb
 from contract import ROOT, ContractError, Table, read_contract
 from database_errors import DAMAGE, holder_text, is_disk_full
 from landed_file import (
+    DISK_FULL,
+    READER_ERRORS,
     Reading,
+    disk_full,
     explain,
+    first_line,
     name_sql,
     plain_utf8,
     quoted,
     read_file,
+    read_together,
     text_encoding,
 )
 from landing import (
@@ -56,6 +61,20 @@ DEMO_LABEL = "demo"
 # A file's size and times are trusted to mean "unchanged" once they are this old: within one tick
 # of the file system's clock a file may change twice.
 SETTLED_NS = 2_000_000_000
+
+# A transaction costs a hundred times what a row does, so files of up to SMALL bytes are loaded
+# together, as many as make up TOGETHER bytes or FILES files.
+SMALL = 1_000_000
+TOGETHER = 16_000_000
+FILES = 1_000
+
+NAMES_SHOWN = 20
+
+# A clock this many seconds behind the last load is worth a warning.
+CLOCK_SLACK = 60.0
+
+# Digits of a long id are lost where a spreadsheet wrote it as 1.23E+11.
+SCIENTIFIC = r"[0-9](\.[0-9]+)?[eE]\+[0-9]+"
 
 # Files DuckDB creates from this storage version on compress text in a third less time.
 STORAGE_VERSION = "v1.3.0"
@@ -115,6 +134,23 @@ def _state(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
+@dataclass(frozen=True)
+class _Arrival:
+    """One file on its way in: its name, its content, and how its text was encoded."""
+
+    name: str
+    content: _Content
+    encoding: str | None
+
+
+@dataclass(frozen=True)
+class _Added:
+    """What an append did: rows by path, and warnings as sentences."""
+
+    rows: Mapping[str, int]
+    warnings: list[str]
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -145,8 +181,9 @@ class _Loader:
         self.con = con
         self.tables = tables
         self.report = LoadReport(landing)
-        moment = now or datetime.now(UTC)
-        self.now = moment.astimezone(UTC).replace(tzinfo=None)
+        self.clock = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+        # Otherwise a file that was replaced within a second is read as it was before.
+        con.execute("set enable_external_file_cache = false")
         database = con.execute("select current_database()").fetchone()
         assert database is not None
         self.raw = f"{name_sql(database[0])}.raw"
@@ -188,12 +225,16 @@ class _Loader:
     def _remember(self) -> None:
         """Read what earlier runs loaded."""
         row = self.con.execute(
-            f"select coalesce(max(load_id), 0) + 1, coalesce(max(first_row_id + row_count), 1) "
-            f"from {self.raw}._loads"
+            "select coalesce(max(load_id), 0) + 1, coalesce(max(first_row_id + row_count), 1), "
+            f"max(loaded_at) from {self.raw}._loads"
         ).fetchone()
         assert row is not None
         self._load_id: int = row[0]
         self._next_row_id: int = row[1]
+        last: datetime = row[2] or self.clock
+        # A clock set back must not make rows that were fine yesterday come from the future.
+        self.now = max(self.clock, last)
+        self._behind = (last - self.clock).total_seconds()
         loads = self.con.execute(
             "select table_name, sha256, encoding, time_zone, landing "
             f"from {self.raw}._loads where removed_at is null"
@@ -261,6 +302,52 @@ class _Loader:
 
     # -- files
 
+    def load_files(
+        self, files: Sequence[LandedFile], table: Table, declared: Declared
+    ) -> Iterator[tuple[LandedFile, int]]:
+        """Append files, unless their content is there; yield each with the rows it added.
+
+        Raises:
+            LandingError: a file is refused. Those before it stay, each whole; nothing of it does.
+        """
+        for group in _groups(files, declared):
+            if len(group) > 1:
+                try:
+                    yield from self._load_group(group, table, declared)
+                    continue
+                except (LandingError, OSError, *READER_ERRORS):
+                    pass  # Nothing of it was kept: one after the other tells which file it was.
+            for file in group:
+                yield file, self.load_file(file, table, declared)
+
+    def _load_group(
+        self, group: Sequence[LandedFile], table: Table, declared: Declared
+    ) -> list[tuple[LandedFile, int]]:
+        """Append several small files in one transaction."""
+        new: dict[str, tuple[LandedFile, _Arrival]] = {}
+        known: list[tuple[LandedFile, _Content]] = []
+        for file in group:
+            before = _state(file.path)
+            content = _Content(self._hash(file, table, before), before)
+            if content.sha256 in new or (table.raw_name, content.sha256) in self._loaded:
+                known.append((file, content))
+            else:
+                new[content.sha256] = (file, _Arrival(file.name, content, "utf-8"))
+        added = _Added({}, [])
+        if new:
+            reading = read_together([file for file, _ in new.values()], table)
+            arrivals = {str(file.path): arrival for file, arrival in new.values()}
+            with _serial(self.con, True), _transaction(self.con):
+                added = self.append(reading, arrivals, table, declared)
+                for file, arrival in new.values():
+                    self._check_unchanged(file, arrival.content)
+            self.book(reading, arrivals, table, declared, added)
+        for file, content in known:
+            self._skip(file, table, declared, content.sha256)
+        for file, content in [*((file, arrival.content) for file, arrival in new.values()), *known]:
+            self._note_seen(file, table, content)
+        return [(file, added.rows.get(str(file.path), 0)) for file in group]
+
     def load_file(self, file: LandedFile, table: Table, declared: Declared) -> int:
         """Append one file, unless its content is there; return the number of rows added.
 
@@ -270,20 +357,22 @@ class _Loader:
         try:
             return self._load_file(file, table, declared)
         except OSError as error:
-            reason = error.strerror or "input failed"
-        raise LandingError(f"{file.name} cannot be read: {reason}.")
+            if error.errno in DISK_FULL:
+                failure = LandingError(disk_full(file.name))
+            else:
+                reason = error.strerror or "input failed"
+                failure = LandingError(f"{file.name} cannot be read: {reason}.")
+        raise failure
 
     def _load_file(self, file: LandedFile, table: Table, declared: Declared) -> int:
         before = _state(file.path)
-        sha = self._hash(file, table, before)
-        if (table.raw_name, sha) in self._loaded:
-            self._check_declared(file, declared, *self._loaded[table.raw_name, sha])
-            self._table_load(table).skipped += 1
+        content = _Content(self._hash(file, table, before), before)
+        if (table.raw_name, content.sha256) in self._loaded:
+            self._skip(file, table, declared, content.sha256)
             rows = 0
         else:
-            rows = self._append_file(file, table, declared, _Content(sha, before))
-        if time.time_ns() - max(before[1:]) > SETTLED_NS:
-            self._note_seen(file, table, before, sha)
+            rows = self._append_file(file, table, declared, content)
+        self._note_seen(file, table, content)
         return rows
 
     def _hash(self, file: LandedFile, table: Table, state: list[int]) -> str:
@@ -291,16 +380,22 @@ class _Loader:
         known = self._seen.get((str(file.path.absolute()), table.raw_name))
         return known[1] if known and known[0] == state else _sha256(file.path)
 
-    def _note_seen(self, file: LandedFile, table: Table, state: list[int], sha: str) -> None:
+    def _note_seen(self, file: LandedFile, table: Table, content: _Content) -> None:
+        """Remember a file that needs no second look as long as its size and times stay."""
+        if not _is_settled(content.state):
+            return
         key = (str(file.path.absolute()), table.raw_name)
-        if self._seen.get(key) != (state, sha):
-            self._seen[key] = (state, sha)
-            self._newly_seen.append((*key, *state, sha))
+        if self._seen.get(key) != (content.state, content.sha256):
+            self._seen[key] = (content.state, content.sha256)
+            self._newly_seen.append((*key, *content.state, content.sha256))
 
-    def _check_declared(
-        self, file: LandedFile, declared: Declared, encoding: str | None, time_zone: str | None
-    ) -> None:
-        """Refuse a declaration that came too late: loaded rows are never read again."""
+    def _skip(self, file: LandedFile, table: Table, declared: Declared, sha: str) -> None:
+        """Note a file whose content is there.
+
+        Raises:
+            LandingError: a declaration came too late, as loaded rows are never read again.
+        """
+        encoding, time_zone = self._loaded[table.raw_name, sha]
         changed = None
         if time_zone != declared.time_zone:
             changed = "time_zone"
@@ -311,6 +406,19 @@ class _Loader:
                 f"{file.name} was loaded under another {changed} than landing.yml declares now; "
                 "declare it as before, or remove the warehouse file and load everything again."
             )
+        self._table_load(table).skipped += 1
+
+    def _check_unchanged(self, file: LandedFile, content: _Content) -> None:
+        """Refuse a file that is not what it was when it was hashed.
+
+        Times say nothing about a change within one tick of the clock, so a file that was written
+        a moment before is hashed again.
+        """
+        if _state(file.path) == content.state and (
+            _is_settled(content.state) or _sha256(file.path) == content.sha256
+        ):
+            return
+        raise LandingError(f"{file.name} changed while it was read; load again once it is whole.")
 
     def _append_file(
         self, file: LandedFile, table: Table, declared: Declared, content: _Content
@@ -321,93 +429,185 @@ class _Loader:
         with plain_utf8(file, encoding, has_bom) as path:
             try:
                 reading = read_file(self.con, path, file, table, declared.delimiter)
+                arrivals = {str(path): _Arrival(file.name, content, encoding)}
                 with _serial(self.con, file.format != "parquet"), _transaction(self.con):
-                    rows = self.append(reading, file.name, table, declared, encoding, content)
-                    if _state(file.path) != content.state:
-                        raise LandingError(
-                            f"{file.name} changed while it was read; load again once it is whole."
-                        )
-                self.book(reading, table, declared, encoding, content, rows)
-                return rows
-            except duckdb.Error as error:
+                    added = self.append(reading, arrivals, table, declared)
+                    self._check_unchanged(file, content)
+                self.book(reading, arrivals, table, declared, added)
+                return added.rows[str(path)]
+            except READER_ERRORS as error:
                 failure = explain(error, path, file, table, declared)
         raise failure  # out of the handler, so that the database's text (it has values) is gone
 
     def append(
         self,
         reading: Reading,
-        name: str,
+        arrivals: Mapping[str, _Arrival],
         table: Table,
         declared: Declared,
-        encoding: str | None,
-        content: _Content,
         rows_before: int = 0,
-    ) -> int:
-        """Insert a reading and its line in `_loads`; the caller holds the transaction.
+    ) -> _Added:
+        """Insert a reading and its lines in `_loads`; the caller holds the transaction.
 
-        `rows_before` is added to row numbers, for a source that arrives in several pieces.
+        Args:
+            reading: of one file, or of several that are read together.
+            arrivals: what is read, by path and in the order it is read.
+            table: what it becomes.
+            declared: what landing.yml says.
+            rows_before: added to row numbers, for a source that arrives in several pieces.
+
+        Raises:
+            LandingError: the rows are not what they seem; the caller rolls back.
         """
-        columns = ", ".join(map(name_sql, [*reading.values, *ORIGIN_COLUMNS]))
+        target = f"{self.raw}.{name_sql(table.raw_name)}"
+        names = ", ".join(map(name_sql, [*reading.values, *ORIGIN_COLUMNS]))
         values = "".join(f"{sql}, " for sql in reading.values.values())
+        file = quoted(next(iter(arrivals.values())).name)
+        if reading.file:
+            labels = ", ".join(
+                f"{quoted(path)}: {quoted(arrival.name)}" for path, arrival in arrivals.items()
+            )
+            file = f"map {{{labels}}}[{reading.file}]"
+        # Literals, not parameters: binding one makes DuckDB look for packages that are not there.
         inserted = self.con.execute(
-            f"insert into {self.raw}.{name_sql(table.raw_name)} ({columns}) select {values}"
-            f"{reading.extra}, cast($zone as varchar), $file, rn + $rows_before, $load, "
-            f"$now, rn + $first - 1 from {reading.relation}",
-            {
-                "zone": declared.time_zone,
-                "file": name,
-                "rows_before": rows_before,
-                "load": self._load_id,
-                "now": self.now,
-                "first": self._next_row_id,
-            },
+            f"insert into {target} ({names}) select {values}{reading.extra}, "
+            f"{_literal(declared.time_zone)}, {file}, {reading.number} + {rows_before}, "
+            f"{self._load_id}, {_literal(self.now)}, rn + {self._next_row_id - 1} "
+            f"from {reading.relation}"
         ).fetchone()
         assert inserted is not None
-        self.con.execute(
-            f"insert into {self.raw}._loads values "
-            "($load, $table, $file, $landing, $sha, $bytes, $rows, $first, $now, $encoding, "
-            "$delimiter, $zone, $missing, $unknown, null)",
-            {
-                "load": self._load_id,
-                "table": table.raw_name,
-                "file": name,
-                "landing": self.report.landing,
-                "sha": content.sha256,
-                "bytes": content.state[0],
-                "rows": inserted[0],
-                "first": self._next_row_id,
-                "now": self.now,
-                "encoding": encoding,
-                "delimiter": reading.delimiter,
-                "zone": declared.time_zone,
-                "missing": list(reading.missing),
-                "unknown": list(reading.unknown),
-            },
-        )
-        return int(inserted[0])
+        warnings = self._check_rows(reading, table)
+        counts = dict.fromkeys(arrivals, 0)
+        if reading.file is None:
+            counts = dict.fromkeys(arrivals, int(inserted[0]))
+        else:
+            by_name = dict(
+                self.con.execute(
+                    f"select _file, count(*) from {target} where _row_id >= {self._next_row_id} "
+                    "group by _file"
+                ).fetchall()
+            )
+            counts = {path: by_name.get(arrival.name, 0) for path, arrival in arrivals.items()}
+        self._write_loads(reading, arrivals, table, declared, counts)
+        return _Added(counts, warnings)
+
+    def _write_loads(
+        self,
+        reading: Reading,
+        arrivals: Mapping[str, _Arrival],
+        table: Table,
+        declared: Declared,
+        counts: Mapping[str, int],
+    ) -> None:
+        lines = []
+        first = self._next_row_id
+        for path, arrival in arrivals.items():
+            values: tuple[str | int | datetime | Sequence[str] | None, ...] = (
+                self._load_id,
+                table.raw_name,
+                arrival.name,
+                self.report.landing,
+                arrival.content.sha256,
+                arrival.content.state[0],
+                counts[path],
+                first,
+                self.now,
+                arrival.encoding,
+                reading.delimiter,
+                declared.time_zone,
+                reading.missing,
+                reading.unknown,
+                None,
+            )
+            lines.append(f"({', '.join(map(_literal, values))})")
+            first += counts[path]
+        self.con.execute(f"insert into {self.raw}._loads values {', '.join(lines)}")
+
+    def _check_rows(self, reading: Reading, table: Table) -> list[str]:
+        """Look for what spreadsheets do to ids, and for a header row among the rows just inserted.
+
+        Returns:
+            Warnings, as sentences.
+
+        Raises:
+            LandingError: ids have lost digits, or the header row comes again.
+        """
+        ids = [column.name for column in table.columns if column.is_id]
+        ids = [name for name in ids if name in reading.values]
+        first = {  # of the rows to be refused, the first one
+            f"min(_row_id) filter (where contains({name_sql(name)}, '+') and regexp_full_match("
+            f"{name_sql(name)}, '{SCIENTIFIC}'))": f"{name} is in scientific notation, as "
+            "spreadsheets write long numbers, and has lost digits; export it again as text"
+            for name in ids
+        }
+        if reading.header:
+            again = " and ".join(
+                f"{name_sql(name)} = {quoted(text)}" for name, text in reading.header.items()
+            )
+            first[f"min(_row_id) filter (where {again})"] = (
+                "the header row comes again; remove it there"
+            )
+        marked = [f"count(*) filter (where {name_sql(name)}[1] = '''')" for name in ids]
+        if not first:
+            return []
+        found = self.con.execute(
+            f"select {', '.join([*first, *marked])} from {self.raw}.{name_sql(table.raw_name)} "
+            f"where _row_id >= {self._next_row_id}"
+        ).fetchone()
+        assert found is not None
+        for row_id, problem in zip(found, first.values(), strict=False):
+            if row_id is not None:
+                raise LandingError(f"{self._place(row_id, table)}: {problem}.")
+        return [
+            f"{table.folder}: {count_text(number, 'value')} of {name} just loaded begin with an "
+            "apostrophe, as spreadsheets mark text; an id without it is another id."
+            for name, number in zip(ids, found[len(first) :], strict=True)
+            if number
+        ]
+
+    def _place(self, row_id: int, table: Table) -> str:
+        """File and row number of a row, in words."""
+        row = self.con.execute(
+            f"select _file, _row_number from {self.raw}.{name_sql(table.raw_name)} "
+            f"where _row_id = {row_id}"
+        ).fetchone()
+        assert row is not None
+        return f"{row[0]}, row {row[1]}"
 
     def book(
         self,
         reading: Reading,
+        arrivals: Mapping[str, _Arrival],
         table: Table,
         declared: Declared,
-        encoding: str | None,
-        content: _Content,
-        rows: int,
+        added: _Added,
     ) -> None:
         """Note an append that is committed."""
-        self._next_row_id += rows
-        self._loaded[table.raw_name, content.sha256] = (encoding, declared.time_zone)
+        load = self._table_load(table)
+        for path, arrival in arrivals.items():
+            self._next_row_id += added.rows[path]
+            self._loaded[table.raw_name, arrival.content.sha256] = (
+                *(arrival.encoding, declared.time_zone),
+            )
+            load.files += 1
+            load.rows += added.rows[path]
         self._landings.add(self.report.landing)
         self.report.load_id = self._load_id
-        load = self._table_load(table)
-        load.files += 1
-        load.rows += rows
+        self.report.warnings += [*reading.warnings, *added.warnings]
         load.missing_columns.update(reading.missing)
         load.unknown_columns.update(reading.unknown)
 
     def _table_load(self, table: Table) -> TableLoad:
         return self.report.tables.setdefault(table.raw_name, TableLoad(table.raw_name))
+
+    def warn_of_clock(self) -> None:
+        """Say so when the clock is behind the last load."""
+        if self._behind > CLOCK_SLACK:
+            self.report.warnings.append(
+                f"The clock is {timedelta(seconds=round(self._behind))} behind the last load, "
+                "whose instant these rows get too; if that one was wrong, remove the warehouse "
+                "file and load everything again."
+            )
 
     # -- databases
 
@@ -458,7 +658,7 @@ class _Loader:
     ) -> TableLoad:
         """Append exported rows; unless they are the tail, those whose id is loaded are left out."""
         declared = Declared(time_zone, "utf-8", ",")
-        content = _Content(_sha256(path), _state(path))
+        arrivals = {str(path): _Arrival(label, _Content(_sha256(path), _state(path)), "utf-8")}
         file = LandedFile(path, label, "csv", is_gzip=False)
         try:
             reading = read_file(self.con, path, file, table, ",")
@@ -476,10 +676,10 @@ class _Loader:
             if not self.con.execute(f"select 1 from {reading.relation} limit 1").fetchone():
                 return self._table_load(table)
             with _transaction(self.con):
-                rows = self.append(reading, label, table, declared, "utf-8", content, rows_before)
-            self.book(reading, table, declared, "utf-8", content, rows)
+                added = self.append(reading, arrivals, table, declared, rows_before)
+            self.book(reading, arrivals, table, declared, added)
             return self._table_load(table)
-        except duckdb.Error as error:
+        except READER_ERRORS as error:
             failure = explain(error, path, file, table, declared)
         raise failure
 
@@ -487,25 +687,15 @@ class _Loader:
         """Remember which files need no second look."""
         if not self._newly_seen:
             return
-        path, table, size, modified, changed, sha = map(list, zip(*self._newly_seen, strict=True))
+        lines = ", ".join(f"({', '.join(map(_literal, seen))})" for seen in self._newly_seen)
+        keys = ", ".join(
+            f"({quoted(path)}, {quoted(table)})" for path, table, *_ in self._newly_seen
+        )
         with _transaction(self.con):
             self.con.execute(
-                f"delete from {self.raw}._files_seen where (path, table_name) in "
-                "(select (unnest($path), unnest($table)))",
-                {"path": path, "table": table},
+                f"delete from {self.raw}._files_seen where (path, table_name) in (values {keys})"
             )
-            self.con.execute(
-                f"insert into {self.raw}._files_seen select unnest($path), unnest($table), "
-                "unnest($size), unnest($modified), unnest($changed), unnest($sha)",
-                {
-                    "path": path,
-                    "table": table,
-                    "size": size,
-                    "modified": modified,
-                    "changed": changed,
-                    "sha": sha,
-                },
-            )
+            self.con.execute(f"insert into {self.raw}._files_seen values {lines}")
         self._newly_seen = []
 
     def require_rows(self) -> None:
@@ -521,6 +711,46 @@ class _Loader:
             "The landing has no rows in conversations, messages or any platform's tables; put at "
             "least one of them there."
         )
+
+
+def _is_settled(state: list[int]) -> bool:
+    """Whether a file's times are old enough to tell every later change."""
+    return time.time_ns() - max(state[1:]) > SETTLED_NS
+
+
+def _literal(value: str | int | datetime | Sequence[str] | None) -> str:
+    """SQL of a value of `_loads`, typed where it is null."""
+    if value is None:
+        return "cast(null as varchar)"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, datetime):
+        return f"timestamp {quoted(value.isoformat(sep=' '))}"
+    return f"cast([{', '.join(map(quoted, value))}] as varchar[])"
+
+
+def _groups(files: Sequence[LandedFile], declared: Declared) -> Iterator[list[LandedFile]]:
+    """Split files, in their order, into those to be loaded in one transaction each."""
+    group: list[LandedFile] = []
+    shared: bytes | None = None
+    total = 0
+    for file in files:
+        try:
+            size = file.path.stat().st_size
+            line = first_line(file, declared) if size <= SMALL else None
+        except OSError:  # says load_file
+            size, line = 0, None
+        is_alike = line is not None and line == shared
+        if group and not (is_alike and total + size <= TOGETHER and len(group) < FILES):
+            yield group
+            group, total = [], 0
+        group.append(file)
+        total += size
+        shared = line
+    if group:
+        yield group
 
 
 @contextmanager
@@ -540,6 +770,14 @@ def _serial(con: duckdb.DuckDBPyConnection, is_serial: bool) -> Iterator[None]:
         yield
     finally:
         con.execute(f"set threads = {int(row[0])}")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for one that cannot be looked at, which is told when it is its turn."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def create_raw(con: duckdb.DuckDBPyConnection) -> None:
@@ -608,26 +846,30 @@ def load_landing(
     if not landing.is_dir():
         raise LandingError(f"The landing {landing} is not a directory.")
     tables = read_contract()
-    config = read_landing_config(landing, tables)
     finder = LandingFiles(landing, tables)
     finder.find()
+    config = read_landing_config(landing, tables)
     is_demo = landing.resolve() == DEMO.resolve()
     loader = _Loader(con, tables, DEMO_LABEL if is_demo else str(landing.resolve()), now)
     loader.report.warnings += finder.warnings
     loader.make_way(finder)
-    sizes = {file.name: file.path.stat().st_size for file in finder.all_files}
+    loader.warn_of_clock()
+    sizes = {file.name: _size(file.path) for file in finder.all_files}
     try:
         with reporter_for(progress, sum(sizes.values())) as reporter:
             for folder, table in tables.items():
-                for file in finder.files.get(folder, []):
-                    rows = loader.load_file(file, table, config.by_folder[folder])
+                declared = config.by_folder[folder]
+                for file, rows in loader.load_files(finder.files.get(folder, []), table, declared):
                     reporter.file(file.name, sizes[file.name], rows)
                 if table.raw_name in loader.report.tables:
                     reporter.table(loader.report.tables[table.raw_name])
             for source in config.sources:
                 reporter.table(loader.load_source(source))
-    finally:
-        loader.finish()
+    except BaseException:
+        with suppress(duckdb.Error):  # what went wrong first is what is to be told
+            loader.finish()
+        raise
+    loader.finish()
     loader.require_rows()
     loader.report.seconds = time.monotonic() - started
     return loader.report
@@ -654,6 +896,7 @@ def load_source(
     started = time.monotonic()
     loader = _Loader(con, read_contract(), identity(source.url), now)
     loader.make_way()
+    loader.warn_of_clock()
     with reporter_for(progress, 0) as reporter:
         reporter.table(loader.load_source(source))
     loader.require_rows()
@@ -758,9 +1001,14 @@ def _print_outcome(report: LoadReport, warehouse: Path) -> None:
         print(text, file=sys.stderr)
     for load in report.tables.values():
         if load.unknown_columns:
-            names = ", ".join(sorted(load.unknown_columns))
+            names = sorted(load.unknown_columns)
+            shown = ", ".join(
+                name if name.isprintable() else repr(name) for name in names[:NAMES_SHOWN]
+            )
+            if len(names) > NAMES_SHOWN:
+                shown += f" and {len(names) - NAMES_SHOWN} more"
             print(
-                f"{load.table}: not in the contract, kept aside in _extra: {names}.",
+                f"{load.table}: not in the contract, kept aside in _extra: {shown}.",
                 file=sys.stderr,
             )
     print(

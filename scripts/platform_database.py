@@ -33,9 +33,12 @@ class Database(Protocol):
 
 def _dialect(url: str) -> str:
     """`sqlite` or `postgresql`, of a URL such as `postgresql+psycopg2://...`."""
-    dialect = urlsplit(url).scheme.split("+")[0].replace("postgres", "postgresql", 1)
+    try:
+        dialect = urlsplit(url).scheme.split("+")[0].replace("postgres", "postgresql", 1)
+    except ValueError:
+        dialect = ""
     dialect = dialect.replace("postgresqlql", "postgresql")
-    if dialect not in ("sqlite", "postgresql"):
+    if "\0" in url or dialect not in ("sqlite", "postgresql"):
         raise LandingError(
             "The database URL must begin with sqlite:/// or postgresql://; other databases are "
             "landed as files."

@@ -9,6 +9,7 @@
     revised         rows of revised conversations (int_revised_conversations)
     persons         rows of changed persons (int_changed_persons)
     set_aside       rows of raw judged again
+    touched_periods cells of periods in which rows of the fact differ (macros/kpi/touched_days.sql)
     whole           all of them; kept apart only to see what differs from the last run
     history         none, rows are only added; not even a full refresh takes any out -#}
 {% materialization incremental, adapter='duckdb' %}
@@ -23,6 +24,9 @@
     {%- set columns = adapter.get_columns_in_relation(target_relation) | map(attribute='name') | join(', ') -%}
     {%- set fresh = 'touched.' ~ model.name ~ ('__arrived' if strategy == 'arrived' else '') -%}
     {%- set before = 'touched.' ~ model.name ~ '__before' -%}
+    {%- if strategy == 'touched_periods' and touched_days(model.name.removeprefix('kpi_cells_')) is not none -%}
+        {%- do note_touched_days(model.name.removeprefix('kpi_cells_')) -%}
+    {%- endif -%}
     {% call statement('main') -%}
         create or replace table {{ fresh }} as ({{ compiled_code }});
         create or replace table {{ before }} as
@@ -44,6 +48,7 @@
 {% macro replaced_rows(strategy, key, fresh) -%}
     {%- if strategy == 'whole' -%} true
     {%- elif strategy == 'history' -%} false
+    {%- elif strategy == 'touched_periods' -%} {{ is_touched_cell() }}
     {%- elif strategy == 'arrived' -%} {{ key }} in (select {{ key }} from {{ fresh }})
     {%- elif strategy == 'persons' -%} {{ key }} in (select person_key from touched.int_changed_persons)
     {%- elif strategy in ('changed', 'revised') -%}
@@ -53,6 +58,6 @@
         or reason like 'orphan:%'
         or _row_id in (select _row_id from {{ fresh }})
     {%- else -%}
-        {{ exceptions.raise_compiler_error("Model " ~ model.name ~ " has the incremental strategy '" ~ strategy ~ "', which is none of arrived, changed, revised, persons, set_aside, whole and history.") }}
+        {{ exceptions.raise_compiler_error("Model " ~ model.name ~ " has the incremental strategy '" ~ strategy ~ "', which is none of arrived, changed, revised, persons, set_aside, touched_periods, whole and history.") }}
     {%- endif -%}
 {%- endmacro %}

@@ -2,7 +2,27 @@
     since its cells were computed, as the name of a relation with a column `day`; none when all are to
     be computed. -#}
 {% macro touched_days(semantic_model) -%}
+    {%- if run_mode() == 'touched' and fact_of(semantic_model).config.incremental_strategy in ['changed', 'revised'] -%}
+        {{ return('touched.days_of_' ~ semantic_model) }}
+    {%- endif -%}
     {{ return(none) }}
+{%- endmacro %}
+
+
+{#- Fill the relation touched_days names, from the rows of the fact this run wrote and replaced. -#}
+{% macro note_touched_days(semantic_model) -%}
+    {%- set fact = fact_of(semantic_model) -%}
+    {%- set day = time_expression(graph.semantic_models['semantic_model.parley.' ~ semantic_model]) -%}
+    {%- do run_query(
+        'create or replace table touched.days_of_' ~ semantic_model ~ ' as select distinct ' ~ day
+        ~ ' as day from ' ~ differing_rows(fact.name, fact.columns.keys() | list) ~ ' as rows'
+    ) -%}
+{%- endmacro %}
+
+
+{#- The fact a semantic model is built on, as dbt's node. -#}
+{% macro fact_of(semantic_model) -%}
+    {{ return(graph.nodes[graph.semantic_models['semantic_model.parley.' ~ semantic_model].depends_on.nodes[0]]) }}
 {%- endmacro %}
 
 
@@ -57,14 +77,12 @@ days_to_read as (
 {%- endmacro %}
 
 
-{#- Incremental strategy of cells: the periods a run touched are replaced, whatever is left of them; all
+{#- Condition on the cells a run replaces: those of the periods it touched, whatever is left of them; all
     of them when it touched no days in particular. -#}
-{% macro get_incremental_touched_periods_sql(arg_dict) -%}
+{% macro is_touched_cell() -%}
     {%- set touched = touched_days(model.name.removeprefix('kpi_cells_')) -%}
-    {%- set columns = arg_dict.dest_columns | map(attribute='quoted') | join(', ') -%}
-    delete from {{ arg_dict.target_relation }}
-    {%- if touched is not none %}
-    where
+    {%- if touched is none -%} true
+    {%- else -%}
         {%- for grain in ['day', 'week', 'month'] %}
         {{ 'or ' if not loop.first }}(
             grain = '{{ grain }}'
@@ -73,7 +91,5 @@ days_to_read as (
             )
         )
         {%- endfor %}
-    {%- endif %};
-    insert into {{ arg_dict.target_relation }} ({{ columns }})
-    select {{ columns }} from {{ arg_dict.temp_relation }}
+    {%- endif -%}
 {%- endmacro %}

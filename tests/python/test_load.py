@@ -20,6 +20,7 @@ import stat
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -333,25 +334,28 @@ def test_a_refused_file_leaves_nothing_and_those_before_it_stay(landing: Landing
     ]
 
 
+@pytest.mark.parametrize("together", [True, False])
 def test_a_load_that_dies_in_the_middle_of_a_file_leaves_whole_files_only(
-    landing: Landing, monkeypatch: pytest.MonkeyPatch
+    landing: Landing, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
     landing.put("messages/a.csv", HEADER + ROW)
-    landing.put("messages/b.csv", HEADER + ROW.replace("m1", "m2"))
+    end = "\n" if together else "\r\n"
+    landing.put("messages/b.csv", (HEADER + ROW.replace("m1", "m2")).replace("\n", end))
     append = load._Loader.append
 
-    def dying(self: Any, reading: Any, name: str, *rest: Any) -> int:
-        rows = append(self, reading, name, *rest)
-        if name.endswith("b.csv"):
+    def dying(self: Any, reading: Any, arrivals: Any, *rest: Any) -> Any:
+        added = append(self, reading, arrivals, *rest)
+        if any(arrival.name.endswith("b.csv") for arrival in arrivals.values()):
             raise KeyboardInterrupt
-        return rows
+        return added
 
     monkeypatch.setattr(load._Loader, "append", dying)
     with pytest.raises(KeyboardInterrupt):
         landing.load()
     monkeypatch.undo()
-    assert landing.rows("message_id") == [("m1",)]
-    assert landing.con.execute("select count(*) from raw._loads").fetchone() == (1,)
+    kept = 0 if together else 1
+    assert landing.rows("message_id") == [("m1",)][:kept]
+    assert landing.con.execute("select count(*) from raw._loads").fetchone() == (kept,)
     landing.load()
     assert landing.rows("message_id, _row_id") == [("m1", 1), ("m2", 2)]
 
@@ -1034,6 +1038,384 @@ def test_two_thousand_small_files(landing: Landing) -> None:
     ]
     assert landing.load().skipped == 2_000
     assert time.monotonic() - started < 60
+
+
+# ------------------------------------------------- defects found by fuzzing, and other dirt
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "jsonl", "jsonl.gz"])
+@pytest.mark.parametrize("place", ["header", "first", "last"])
+def test_a_line_of_200_mb_is_refused_by_row_in_bounded_memory(
+    landing: Landing, suffix: str, place: str
+) -> None:
+    """DuckDB left an unquoted last line out, without a word, when it was longer than its buffer."""
+    rows = [json.dumps(dict.fromkeys(MESSAGES, "x")), ""] if "json" in suffix else [ROW.strip(), ""]
+    header = [] if "json" in suffix else [HEADER.strip()]
+    before = {"header": [], "first": header, "last": header + rows[:1] * 3}[place]
+    start = "\n".join([*before, ""]).encode()
+    path = landing.put(f"messages/a.{suffix}", b"")
+    with gzip.open(path, "wb", 1) if suffix.endswith("gz") else path.open("wb") as stream:
+        stream.write(start)
+        for _ in range(200):
+            stream.write(SECRET.encode().ljust(1_000_000, b"x"))
+    tracemalloc.start()
+    refusal = landing.refusal()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    number = {"header": 0, "first": 1, "last": 4}[place] + ("json" in suffix and place == "header")
+    where = f"row {number}" if number else "the header row"
+    assert refusal.startswith(f"messages/a.{suffix}, {where}: the row is longer than 16 MB")
+    assert peak < 100_000_000
+    assert landing.rows() == []
+
+
+@pytest.mark.parametrize("shift", range(4))
+@pytest.mark.parametrize("together", [True, False])
+def test_an_error_cut_within_a_character_is_a_refusal_too(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch, shift: int, together: bool
+) -> None:
+    """DuckDB cuts a line it quotes; Python cannot decode that and raises an error of its own."""
+    landing.put("messages/a.csv", HEADER + ROW)
+    landing.put("messages/b.csv", f"{HEADER}{'x' * shift}{'中' * 20_000}\n")
+    if not together:
+        monkeypatch.setattr(load, "FILES", 1)
+    assert landing.refusal().startswith("messages/b.csv, row 1: 1 value where")
+    assert landing.rows("_file") == [("messages/a.csv",)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "row", ["m2,c1,t,bot,hello, world,", "m2,c1,t,bot,x,", 'm2,c1,"t\r\n",bot,"x",""', ",,,,,"]
+)
+def test_an_empty_value_beyond_the_last_column_is_one_too_many(
+    landing: Landing, end: str, row: str
+) -> None:
+    """DuckDB left it out and took the shifted values of `hello, world,` for the row's own."""
+    header = HEADER.replace("text", "text,intent") if "world" in row else HEADER
+    good = ROW.replace("hello", "hello,") if "world" in row else ROW.replace("hello", '"a,\nb"')
+    for last in (end, ""):
+        content = header.replace("\n", end) + good.strip() + end + row + last
+        landing.put("messages/a.csv", content)
+        found, named = ("7", "6") if "world" in row else ("6", "5")
+        assert landing.refusal().startswith(
+            f"messages/a.csv, row 2: {found} values where the header names {named} columns"
+        )
+    landing.put("messages/a.csv", header.replace("\n", end) + good.strip() + end)
+    assert landing.load().rows == 1
+
+
+@pytest.mark.parametrize("name", ["x\ny", "x\r\ny", "x\ry"])
+def test_a_line_end_in_a_columns_name_is_refused(landing: Landing, name: str) -> None:
+    """Below a header row with another kind of line end DuckDB found no rows at all."""
+    for end in ("\n", "\r\n"):
+        content = (HEADER.strip() + f',"{name}"\n' + ROW.strip() + ",z\n").replace("\n", end)
+        landing.put("messages/a.csv", content)
+        assert "the name of a column holds a line end" in landing.refusal()
+    assert landing.rows() == []
+
+
+def test_a_parquet_column_named_as_the_loaders_own_changes_no_row_number(landing: Landing) -> None:
+    known = "'m' || i as message_id, 'c' as conversation_id, 'x' as sent_at, 'bot' as sender_type"
+    landing.parquet(
+        "messages/a.parquet", f'select {known}, 77 as rn, 8 as "RN2", 9 as c0 from range(2) t(i)'
+    )
+    landing.load()
+    assert landing.rows("message_id, _row_number, _row_id, _extra") == [
+        ("m0", 1, 1, '{"rn":"77","RN2":"8","c0":"9"}'),
+        ("m1", 2, 2, '{"rn":"77","RN2":"8","c0":"9"}'),
+    ]
+    landing.parquet(
+        "messages/b.parquet", f"select {known}, 1 as file_row_number from range(1) t(i)"
+    )
+    assert "a column is named file_row_number" in landing.refusal()
+
+
+def test_parquet_columns_keep_their_names_where_they_differ_in_case(landing: Landing) -> None:
+    path = landing.parquet(
+        "messages/a.parquet",
+        "select 'm' as message_id, 'c' as conversation_id, 'x' as sent_at, 'bot' as sender_type, "
+        "'other' as texx, 'exact' as text",
+    )
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"texx", b"TEXT"))
+    landing.load()
+    assert landing.rows("text, _extra") == [("exact", '{"TEXT":"other"}')]
+    path.write_bytes(whole.replace(b"texx", b"text"))
+    assert "the column text is there 2 times" in landing.refusal()
+
+
+def test_parquet_columns_inside_nested_ones_are_not_mistaken(landing: Landing) -> None:
+    landing.parquet(
+        "messages/a.parquet",
+        "select {'text': 1, 'more': [{'text': 2}]} as deep, map {'k': 3} as pairs, 'm' as "
+        "message_id, 'c' as conversation_id, 'x' as sent_at, 'bot' as sender_type, 'own' as text",
+    )
+    landing.load()
+    assert landing.rows("message_id, text") == [("m", "own")]
+    assert set(json.loads(landing.value("_extra"))) == {"deep", "pairs"}
+
+
+@pytest.mark.parametrize("number", ["1.23E+11", "1.23457e+17", "1E+11"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_ids_in_scientific_notation_are_refused(landing: Landing, number: str, suffix: str) -> None:
+    landing.put("messages/a.csv", HEADER + ROW)
+    if suffix == "csv":
+        content = HEADER + ROW.replace("m1", "m2") + ROW.replace("c1", number)
+    else:
+        row = dict.fromkeys(MESSAGES, "x")
+        content = f"{json.dumps(row)}\n{json.dumps(row | {'conversation_id': number})}\n"
+    landing.put(f"messages/b.{suffix}", content)
+    assert landing.refusal().startswith(
+        f"messages/b.{suffix}, row 2: conversation_id is in scientific notation"
+    )
+    assert landing.rows("_file") == [("messages/a.csv",)]
+
+
+def test_ids_that_only_look_a_little_like_numbers_are_fine(landing: Landing) -> None:
+    ids = ["12E4", "1e5x", "+49", "E+11", "1.2.3", "a+b", "=1", "-5", "007"]
+    landing.put("messages/a.csv", HEADER + "".join(ROW.replace("m1", name) for name in ids))
+    assert landing.load().warnings == []
+    assert [name for (name,) in landing.rows("message_id")] == ids
+
+
+def test_ids_marked_as_text_by_a_spreadsheet_are_kept_and_told(landing: Landing) -> None:
+    landing.put("messages/a.csv", HEADER + ROW.replace("m1", "'007") + ROW)
+    (warning,) = landing.load().warnings
+    assert warning.startswith("messages: 1 value of message_id just loaded")
+    assert "apostrophe" in warning
+    assert landing.rows("message_id") == [("'007",), ("m1",)]
+
+
+def test_parquet_ids_with_fractions_are_told(landing: Landing) -> None:
+    landing.parquet(
+        "messages/a.parquet",
+        "select 7.0::double as message_id, 'c' as conversation_id, 'x' as sent_at, 'bot' as "
+        "sender_type, 0.5::double as intent_confidence",
+    )
+    (warning,) = landing.load().warnings
+    assert "message_id holds numbers with a fraction" in warning
+    assert landing.value("message_id") == "7.0"
+
+
+@pytest.mark.parametrize("table", ["messages", "flows"])
+def test_a_header_that_comes_again_is_refused(landing: Landing, table: str) -> None:
+    landing.put("messages/a.csv", HEADER + ROW)
+    header, row = (HEADER, ROW) if table == "messages" else ("flow_id,name\n", "f,book\n")
+    landing.put(f"{table}/b.csv", header + row + header.upper() + row)  # no header, but data
+    landing.put(f"{table}/c.csv", header + row + row + header + row)
+    assert (
+        landing.refusal() == f"{table}/c.csv, row 3: the header row comes again; remove it there."
+    )
+
+
+def test_cells_that_are_formulas_or_signed_stay_as_they_are(landing: Landing) -> None:
+    cells = ["=cmd|' /C calc'!A0", "+49 30 1234", "-5", "@SUM(A1)", "1,234.56", "'5", "\t=1"]
+    with landing.put("messages/a.csv", "").open("w", newline="") as stream:
+        csv.writer(stream).writerows(
+            [
+                HEADER.strip().split(","),
+                *([f"m{number}", "c", "t", "bot", cell] for number, cell in enumerate(cells)),
+            ]
+        )
+    landing.load()
+    assert [text for (text,) in landing.rows("text")] == cells
+
+
+def test_ten_thousand_columns_are_read_and_many_more_refused(landing: Landing) -> None:
+    names = [f"x{number}" for number in range(10_000)]
+    landing.put(
+        "messages/a.csv", f"{HEADER.strip()},{','.join(names)}\n{ROW.strip()}{',1' * 10_000}\n"
+    )
+    landing.load()
+    assert json.loads(landing.value("_extra")) == dict.fromkeys(names, "1")
+    landing.put(
+        "messages/b.csv", HEADER.strip() + "".join(f",x{number}" for number in range(20_000))
+    )
+    assert "20,005 columns, and 16,384 at most" in landing.refusal()
+
+
+def test_deep_json_is_kept(landing: Landing) -> None:
+    deep = "[" * 50_000 + "]" * 50_000
+    start = json.dumps(dict.fromkeys(MESSAGES, "x"))[:-1]
+    landing.put("messages/a.jsonl", f'{start}, "text": {deep}, "more": {deep}}}\n')
+    landing.load()
+    assert landing.rows("text, _extra") == [(deep, f'{{"more":{deep}}}')]
+
+
+def test_whole_numbers_of_any_length_keep_their_digits_in_json(landing: Landing) -> None:
+    numbers = [str(2**53 + 1), str(2**64 - 1), str(2**64), "1" * 40, "-" + "9" * 30]
+    start = json.dumps(dict.fromkeys(MESSAGES[1:], "x"))[:-1]
+    landing.put("messages/a.jsonl", "".join(f'{start}, "message_id": {n}}}\n' for n in numbers))
+    landing.load()
+    assert [number for (number,) in landing.rows("message_id")] == numbers
+
+
+def test_an_empty_gzip_is_cut_short(landing: Landing) -> None:
+    landing.put("messages/a.jsonl.gz", b"")
+    assert landing.refusal().startswith("messages/a.jsonl.gz is cut short")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "yaml error", "deep"])
+def test_a_landing_yml_that_is_none_is_refused_without_waiting(landing: Landing, kind: str) -> None:
+    landing.put("messages/a.csv", HEADER + ROW)
+    path = landing.path / "landing.yml"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text("a: 2026-13-45" if kind == "yaml error" else "[" * 5_000)
+    assert landing.refusal().startswith("landing.yml is ")
+
+
+def test_names_with_control_characters_are_refused(landing: Landing) -> None:
+    landing.put("messages/a\nb.csv", HEADER + ROW)
+    assert landing.refusal() == (
+        "The folder messages has a file with control characters in its name; rename it."
+    )
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_unreadable_file_is_refused_by_name(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    """Simulated: the tests may run as root, who may read everything."""
+    landing.put("messages/a.csv", HEADER + ROW)
+    path = landing.put("messages/b.csv", HEADER + ROW.replace("m1", "m2"))
+    sha256 = load._sha256
+
+    def forbidden(asked: Path) -> str:
+        if asked == path:
+            raise PermissionError(13, "Permission denied")
+        return sha256(asked)
+
+    if not together:
+        monkeypatch.setattr(load, "FILES", 1)
+    monkeypatch.setattr(load, "_sha256", forbidden)
+    assert landing.refusal() == "messages/b.csv cannot be read: Permission denied."
+    assert landing.rows("_file") == [("messages/a.csv",)]
+
+
+def test_a_file_that_vanishes_is_refused_by_name(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = landing.put("messages/a.csv", HEADER + ROW)
+    make_way = load._Loader.make_way
+
+    def vanishing(self: Any, files: Any = None) -> None:
+        make_way(self, files)
+        path.unlink()
+
+    monkeypatch.setattr(load._Loader, "make_way", vanishing)
+    assert landing.refusal() == "messages/a.csv cannot be read: No such file or directory."
+
+
+def test_a_file_replaced_within_the_clocks_tick_is_refused(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = landing.put("messages/a.csv", HEADER + ROW)
+    append = load._Loader.append
+    state = load._state(path)
+
+    def replacing(self: Any, *rest: Any) -> Any:
+        path.write_text(HEADER + ROW.replace("hello", "world"))
+        return append(self, *rest)
+
+    monkeypatch.setattr(load._Loader, "append", replacing)
+    monkeypatch.setattr(load, "_state", lambda _: state)
+    assert landing.refusal().startswith("messages/a.csv changed while it was read")
+    assert landing.rows() == []
+
+
+def test_small_files_are_loaded_together_as_if_one_by_one(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of several kinds in between, empty ones, copies, and row numbers across all."""
+    for number in range(40):
+        rows = "".join(ROW.replace("m1", f"m{number}-{row}") for row in range(number % 4))
+        head = HEADER if number % 10 else HEADER.replace("text", "Text")
+        landing.put(f"messages/{number:02}.csv", head + rows)
+    landing.put("messages/05b.jsonl", json.dumps(dict.fromkeys(MESSAGES, "j")))
+    landing.put("messages/17 copy.csv", HEADER + ROW.replace("m1", "m17-0"))
+    landing.put("messages/31'.csv", codecs.BOM_UTF8 + (HEADER + ROW).encode())
+    landing.load()
+    origin = "message_id, text, _file, _row_number, _row_id"
+    loads = "select * exclude (loaded_at) from raw._loads order by first_row_id, file"
+    together = landing.rows(origin), landing.con.execute(loads).fetchall()
+    assert len(together[0]) == 62
+    landing.con.close()
+    landing.con = duckdb.connect()
+    monkeypatch.setattr(load, "FILES", 1)
+    landing.load()
+    assert (landing.rows(origin), landing.con.execute(loads).fetchall()) == together
+
+
+def test_a_clock_set_back_changes_no_order_and_is_told(landing: Landing) -> None:
+    landing.put("messages/a.csv", HEADER + ROW)
+    landing.load()
+    landing.put("messages/b.csv", HEADER + ROW.replace("m1", "m2"))
+    report = load_landing(
+        landing.con, landing.path, progress=False, now=NOW - timedelta(days=400, seconds=5)
+    )
+    assert landing.rows("message_id, _load_id, _row_id, _loaded_at") == [
+        ("m1", 1, 1, NOW.replace(tzinfo=None)),
+        ("m2", 2, 2, NOW.replace(tzinfo=None)),
+    ]
+    (warning,) = report.warnings
+    assert warning.startswith("The clock is 400 days, 0:00:05 behind the last load")
+    landing.put("messages/c.csv", HEADER + ROW.replace("m1", "m3"))
+    assert (
+        load_landing(
+            landing.con, landing.path, progress=False, now=NOW - timedelta(seconds=5)
+        ).warnings
+        == []
+    )
+
+
+@pytest.mark.parametrize("limit", [20_000, 500_000, 2_000_000])
+def test_a_full_disk_is_one_sentence_and_the_next_load_goes_on(
+    landing: Landing, tmp_path: Path, limit: int
+) -> None:
+    landing.put("messages/a.csv", HEADER + ROW)
+    landing.put(
+        "messages/b.csv",
+        HEADER
+        + "".join(
+            ROW.replace("m1", hashlib.sha256(bytes([n % 256, n >> 8])).hexdigest() * 3)
+            for n in range(30_000)
+        ),
+    )
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); "
+        "sys.path.insert(0, {1!r}); import load; sys.exit(load.main())"
+    ).format(limit, str(ROOT / "scripts"))
+    options = ["--landing", str(landing.path), "--warehouse", str(tmp_path / "w.duckdb")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "messages/b.csv: the disk is full; make room and load again.\n",
+    )
+    assert command(*options, cwd=tmp_path).returncode == 0
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
+        assert con.execute("select count(*), max(_row_id) from raw.messages").fetchone() == (
+            *(30_001, 30_001),
+        )
+
+
+def test_what_is_unknown_is_named_in_one_line(landing: Landing, tmp_path: Path) -> None:
+    names = [f"x{number:03}" for number in range(100)]
+    landing.put(
+        "messages/a.csv", f"{HEADER.strip()},{','.join(names)}\n{ROW.strip()}{',1' * 100}\n"
+    )
+    done = command("--landing", "landing", "--warehouse", "w.duckdb", cwd=tmp_path)
+    line = done.stderr.splitlines()[-1]
+    assert line.endswith("x018, x019 and 80 more.")
 
 
 # --------------------------------------------------------------------------- the demo

@@ -29,10 +29,17 @@ from test_add_a_kpi import copy_of_the_project
 AS_OF = datetime(2026, 6, 30)
 LANDING = CONFORMANCE / "case11" / "landing"
 KEY = ("grain", "period_start", "dimension", "dimension_value")
-TOUCHED = """{% macro touched_days(semantic_model) -%}
-    {{ return('intermediate.touched_days_of_' ~ semantic_model) }}
-{%- endmacro %}
-"""
+# Macros of the copied project: days are read from tables the test fills, and a run is said to go on
+# from the last one unless it is told otherwise.
+REPLACED = {
+    "macros/kpi/touched_days.sql": {
+        "touched_days(semantic_model)": "'intermediate.touched_days_of_' ~ semantic_model",
+        "note_touched_days(semantic_model)": "none",
+    },
+    "macros/incremental/run_state.sql": {
+        "run_mode()": "'full' if flags.FULL_REFRESH else 'touched'",
+    },
+}
 
 
 def semantic_models(project: Path) -> dict[str, tuple[str, str]]:
@@ -67,18 +74,20 @@ def change(con: duckdb.DuckDBPyConnection, fact: str, day: str) -> None:
 def project() -> Path:
     """The project with the days touched read from a table per semantic model."""
     copy = copy_of_the_project("touched")
-    path = copy / "macros" / "kpi" / "touched_days.sql"
-    text = path.read_text(encoding="utf-8")
-    start = text.index("{% macro touched_days(")
-    end = text.index("{%- endmacro %}", start) + len("{%- endmacro %}\n")
-    path.write_text(text[:start] + TOUCHED + text[end:], encoding="utf-8")
+    for name, macros in REPLACED.items():
+        text = (copy / name).read_text(encoding="utf-8")
+        for macro, value in macros.items():
+            start = text.index(f"{{% macro {macro} ")
+            end = text.index("{%- endmacro %}", start)
+            text = f"{text[:start]}{{% macro {macro} -%}}{{{{ return({value}) }}}}{text[end:]}"
+        (copy / name).write_text(text, encoding="utf-8")
     return copy
 
 
 @pytest.fixture(scope="module")
 def warehouses(project: Path) -> dict[str, Warehouse]:
     """Before the change, and after it with the days touched and with all days computed."""
-    before = build_anew(LANDING, AS_OF, project=project)
+    before = build_anew(LANDING, AS_OF, project=project, arguments=["--full-refresh"])
     models = semantic_models(project)
     changed = scratch_directory("touched_days")
     shutil.copy(before.path, changed / before.path.name)
