@@ -1,3 +1,5 @@
+{{ config(schema='conformed', alias='contact_survivors') }}
+
 -- Grain: contact that was merged into another one. Key: contact_id.
 -- Left out: contacts never merged (they stand for themselves) and those created after as-of.
 with recursive contact_links as (

@@ -1,3 +1,5 @@
+{{ config(schema='conformed', alias='named_conversations') }}
+
 -- Grain: conversation opened at or before as-of. Key: conversation_key.
 -- Left out: conversations of the future. Tests and spam are kept and marked, facts leave them out.
 with conversations as (
