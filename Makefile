@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # A setting given to make reaches the scripts and dbt as PARLEY_<name>, to the letter.
-SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP
+SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP PERSON OUT BEFORE DAYS
 define export_setting
 ifeq ($$(origin $(1)),command line)
 export PARLEY_$(1) = $$(value $(1))
@@ -22,10 +22,10 @@ SQL := $(wildcard models tests/data)
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
-.PHONY: help install build test lint format load docs lock clean
+.PHONY: help install build test lint format load erase subject-access prune docs lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Settings, as in make build LANDING=<dir>: $(SETTINGS); see docs/operate.md."
 
@@ -56,6 +56,15 @@ format: install ## bring Python and SQL into the house style
 
 load: install ## only load what landed, see docs/load.md
 	@$(BIN)/python scripts/load.py
+
+erase: install ## erase PERSON=<contact id, visitor id, e-mail or phone>, see docs/privacy.md
+	@$(BIN)/python scripts/erase.py
+
+subject-access: install ## write all that is held about PERSON=<...> to the directory OUT=<dir>
+	@$(BIN)/python scripts/subject_access.py
+
+prune: install ## remove what landed and is older than BEFORE=<date> or DAYS=<n>
+	@$(BIN)/python scripts/prune.py
 
 docs: install ## write dbt's documentation to target/
 	@$(BIN)/dbt docs generate

@@ -23,6 +23,7 @@ import duckdb
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from compact import compact_if_asked
 from contract import ContractError
 from load import (
     DEMO,
@@ -35,6 +36,7 @@ from load import (
 from load_report import count_text
 from locking import LockHeldError, only_one
 from publish import KEEP, MARTS, PublishError, Release, current_release, publish
+from quiet_errors import without_values
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -317,6 +319,7 @@ def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests
     settings.warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_one(settings.warehouse.with_name(f"{settings.warehouse.name}.lock")):
         loaded = load(settings)
+        compact_if_asked(settings.warehouse)
         if not force and is_current(settings, fingerprint(settings, loaded)):
             print(
                 "Nothing has changed since release "
@@ -399,7 +402,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{where}: {error.strerror}; nothing was published.", file=sys.stderr)
         return 1
     except duckdb.Error as error:
-        print(f"DuckDB failed, nothing was published: {error}", file=sys.stderr)
+        print(f"DuckDB failed, nothing was published: {without_values(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted; nothing was published.", file=sys.stderr)

@@ -26,7 +26,9 @@ from typing import Any
 
 import duckdb
 
+import personal_data
 from contract import ROOT, ContractError, Table, read_contract
+from erasures import Journal, keep_erased
 from landed_file import (
     Reading,
     explain,
@@ -145,6 +147,11 @@ class _Loader:
         database = con.execute("select current_database()").fetchone()
         assert database is not None
         self.raw = f"{name_sql(database[0])}.raw"
+        path = con.execute(
+            "select path from duckdb_databases() where database_name = current_database()"
+        ).fetchone()
+        self._warehouse = Path(path[0]) if path and path[0] else None
+        self._journal = Journal.beside(self._warehouse) if self._warehouse else None
         self._create()
         self._remember()
 
@@ -288,6 +295,8 @@ class _Loader:
 
     def _note_seen(self, file: LandedFile, table: Table, state: list[int], sha: str) -> None:
         key = (str(file.path.absolute()), table.raw_name)
+        if self._journal and personal_data.find(key[0]):
+            return  # a path may name somebody who was erased
         if self._seen.get(key) != (state, sha):
             self._seen[key] = (state, sha)
             self._newly_seen.append((*key, *state, sha))
@@ -342,10 +351,16 @@ class _Loader:
 
         `rows_before` is added to row numbers, for a source that arrives in several pieces.
         """
+        target = f"{self.raw}.{name_sql(table.raw_name)}"
+        incoming = target
+        if self._journal:
+            # Beside the database, so that no page of it ever holds what is to stay erased.
+            incoming = "temp.incoming"
+            self.con.execute(f"create or replace temp table incoming as from {target} limit 0")
         columns = ", ".join(map(name_sql, [*reading.values, *ORIGIN_COLUMNS]))
         values = "".join(f"{sql}, " for sql in reading.values.values())
         inserted = self.con.execute(
-            f"insert into {self.raw}.{name_sql(table.raw_name)} ({columns}) select {values}"
+            f"insert into {incoming} ({columns}) select {values}"
             f"{reading.extra}, cast($zone as varchar), $file, rn + $rows_before, $load, "
             f"$now, rn + $first - 1 from {reading.relation}",
             {
@@ -357,6 +372,8 @@ class _Loader:
                 "first": self._next_row_id,
             },
         ).fetchone()
+        if self._journal and self._warehouse:
+            name = self._append_without_erased(table, target, name)
         assert inserted is not None
         self.con.execute(
             f"insert into {self.raw}._loads values "
@@ -380,6 +397,19 @@ class _Loader:
             },
         )
         return int(inserted[0])
+
+    def _append_without_erased(self, table: Table, target: str, file: str) -> str:
+        """Append the rows of `temp.incoming` without whom was erased; return the file's name."""
+        assert self._journal is not None
+        assert self._warehouse is not None
+        tables = list(self.tables.values())
+        if keep_erased(self.con, "temp.incoming", table, self._journal, self.raw, tables):
+            # Rows loaded earlier changed too: their former text stays in free pages until then.
+            self._warehouse.with_name(f"{self._warehouse.name}.rewrite").touch()
+        row = self.con.execute("select any_value(_file) from temp.incoming").fetchone()
+        self.con.execute(f"insert into {target} by name from temp.incoming order by _row_id")
+        self.con.execute("drop table temp.incoming")
+        return str(row[0]) if row and row[0] else file
 
     def book(
         self,
