@@ -291,6 +291,11 @@ class _Shape:
         return " or ".join(conditions) or "false"
 
 
+def rows_about(table: Table) -> str:
+    """Condition that a row of a landed table is about the person of `set_names`."""
+    return _Shape(table).theirs
+
+
 def _pruned(text: str) -> str:
     """A Rasa event with only what the models read of it."""
     try:

@@ -98,6 +98,16 @@ create table if not exists {raw}._files_seen (
     sha256 varchar not null
 )"""
 
+# Rows of platforms' own databases that scripts/prune.py removed: how many, the largest and the sum
+# of their ids, so that the next load does not take them for rows that are missing.
+PRUNED_DDL = """
+create table if not exists raw._pruned (
+    file varchar not null,
+    row_count bigint not null,
+    last_id bigint,
+    id_sum hugeint
+)"""
+
 
 @dataclass(frozen=True)
 class _Content:
@@ -170,6 +180,8 @@ class _Loader:
                 LOADS_DDL.format(raw=self.raw),
                 FILES_SEEN_DDL.format(raw=self.raw),
             ]
+        if "_pruned" not in existing:
+            statements.append(PRUNED_DDL.replace("raw._pruned", f"{self.raw}._pruned"))
         for table in self.tables.values():
             wanted = {column.name: "varchar" for column in table.columns} | ORIGIN_COLUMNS
             target = f"{self.raw}.{name_sql(table.raw_name)}"
@@ -445,7 +457,17 @@ class _Loader:
             {"label": label},
         ).fetchone()
         assert row is not None
-        return int(row[0]), int(row[1]), int(row[2])
+        pruned = self.con.execute(
+            "select coalesce(max(last_id), 0), coalesce(sum(row_count), 0), "
+            f"coalesce(sum(id_sum), 0) from {self.raw}._pruned where file = $label",
+            {"label": label},
+        ).fetchone()
+        assert pruned is not None
+        return (
+            max(int(row[0]), int(pruned[0])),
+            int(row[1]) + int(pruned[1]),
+            int(row[2]) + int(pruned[2]),
+        )
 
     def load_source(self, source: Source) -> TableLoad:
         """Append the rows of a platform's own database whose id is new, in one transaction.
