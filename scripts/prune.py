@@ -204,11 +204,11 @@ def _limit(before: str | None, days: str | None) -> date:
         ValueError: not exactly one of the two is given, or it is no date or number.
     """
     if bool(before) == bool(days):
-        raise ValueError
+        raise ValueError("one date or one number of days")
     if before:
         return date.fromisoformat(before)
     if not str(days).isdecimal():
-        raise ValueError
+        raise ValueError("one date or one number of days")
     return datetime.now(UTC).date() - timedelta(days=int(str(days)))
 
 

@@ -22,14 +22,12 @@ _LONG_NUMBER = re.compile(r"[0-9]{4,}")
 
 
 def without_values(error: BaseException) -> str:
-    """The first line of an error, with everything from its first to its last quote taken out."""
+    """The first line of an error up to its first quote; values may hold quotes and lines."""
     if isinstance(error, _ABOUT_SQL) or not isinstance(error, duckdb.Error):
         return str(error)
     line = str(error).split("\n", 1)[0]
-    quotes = [match.start() for match in _QUOTE.finditer(line)]
-    if quotes:
-        rest = line[quotes[-1] + 1 :] if len(quotes) > 1 else ""
-        line = f"{line[: quotes[0]]}'***'{rest}"
+    if quote := _QUOTE.search(line):
+        line = f"{line[: quote.start()]}'***'"
     return _LONG_NUMBER.sub("***", line)
 
 

@@ -64,7 +64,7 @@ def planted() -> Warehouse:
         "visitor_id": EMAIL,
         "entry_point": f"/page?mail={EMAIL}",
         "campaign": everything,
-        "device_type": MOBILE,
+        "device_type": "mobile",
         "os": everything,
         "browser": everything,
         "language": EMAIL,
