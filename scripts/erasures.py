@@ -545,6 +545,7 @@ def keep_erased(
     if not person:
         return False
     journal.suppress("load", late)
+    set_names(con, person)
     rewrite(con, relation, table, person)
     is_changed = False
     if late.contacts or late.conversations:
