@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # A setting given to make reaches the scripts and dbt as PARLEY_<name>, to the letter.
-SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP POSTGRES POSTGRES_SCHEMA CATALOG LAKE FRESH
+SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP FRESH PERSON OUT BEFORE DAYS POSTGRES POSTGRES_SCHEMA CATALOG LAKE
 define export_setting
 ifeq ($$(origin $(1)),command line)
 export PARLEY_$(1) = $$(value $(1))
@@ -22,7 +22,8 @@ SQL := $(wildcard models tests/data)
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
-.PHONY: help install build test lint format load quality docs lock clean publish-postgres ducklake audit status
+.PHONY: help install build status quality test lint format load erase subject-access prune publish-postgres
+.PHONY: ducklake docs lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +63,15 @@ load: install ## only load what landed, see docs/load.md
 
 quality: install ## only check the newest load and the marts as they are, see docs/operate.md
 	@$(BIN)/python scripts/quality.py
+
+erase: install ## erase PERSON=<contact id, visitor id, e-mail or phone>, see docs/privacy.md
+	@$(BIN)/python scripts/erase.py
+
+subject-access: install ## write all that is held about PERSON=<...> to the directory OUT=<dir>
+	@$(BIN)/python scripts/subject_access.py
+
+prune: install ## remove what landed and is older than BEFORE=<date> or DAYS=<n>
+	@$(BIN)/python scripts/prune.py
 
 docs: install ## write dbt's documentation to target/
 	@$(BIN)/dbt docs generate

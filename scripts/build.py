@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from checkpoints import CheckpointError, Checkpoints
+from compact import compact_if_asked
 from contract import ContractError
 from database_errors import holder_text, is_disk_full
 from faults import PlaceError, check_places, is_damaged, set_aside
@@ -38,6 +39,7 @@ from load import (
 from load_report import count_text
 from locking import LockHeldError, only_one
 from publish import KEEP, MARTS, PublishError, Release, current_release, publish
+from quiet_errors import without_values
 from run_log import Run, logged_run
 from sources import described_sources
 
@@ -385,6 +387,7 @@ def _build(
 ) -> None:
     with run.step("load"):
         loaded = load(settings, run)
+        compact_if_asked(settings.warehouse)
     if not force and is_current(settings, fingerprint(settings, loaded)):
         current = current_release(settings.published)
         run.note(outcome="unchanged", release=current)
@@ -460,7 +463,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'The disk'}: {error.strerror}; nothing was published."
     if isinstance(error, duckdb.Error):
-        return f"DuckDB failed, nothing was published: {error}"
+        return f"DuckDB failed, nothing was published: {without_values(error)}"
     return str(error)
 
 

@@ -26,8 +26,10 @@ from typing import Any
 
 import duckdb
 
+import personal_data
 from contract import ROOT, ContractError, Table, read_contract
 from database_errors import DAMAGE, holder_text, is_disk_full
+from erasures import Journal, keep_erased
 from landed_file import (
     DISK_FULL,
     READER_ERRORS,
@@ -116,6 +118,16 @@ create table if not exists {raw}._files_seen (
     sha256 varchar not null
 )"""
 
+# Rows of platforms' own databases that scripts/prune.py removed: how many, the largest and the sum
+# of their ids, so that the next load does not take them for rows that are missing.
+PRUNED_DDL = """
+create table if not exists raw._pruned (
+    file varchar not null,
+    row_count bigint not null,
+    last_id bigint,
+    id_sum hugeint
+)"""
+
 
 class UnreadableWarehouseError(LandingError):
     """The warehouse file is damaged, of another version, or no database."""
@@ -187,6 +199,11 @@ class _Loader:
         database = con.execute("select current_database()").fetchone()
         assert database is not None
         self.raw = f"{name_sql(database[0])}.raw"
+        path = con.execute(
+            "select path from duckdb_databases() where database_name = current_database()"
+        ).fetchone()
+        self._warehouse = Path(path[0]) if path and path[0] else None
+        self._journal = Journal.beside(self._warehouse) if self._warehouse else None
         self._create()
         self._remember()
 
@@ -205,6 +222,8 @@ class _Loader:
                 LOADS_DDL.format(raw=self.raw),
                 FILES_SEEN_DDL.format(raw=self.raw),
             ]
+        if "_pruned" not in existing:
+            statements.append(PRUNED_DDL.replace("raw._pruned", f"{self.raw}._pruned"))
         for table in self.tables.values():
             wanted = {column.name: "varchar" for column in table.columns} | ORIGIN_COLUMNS
             target = f"{self.raw}.{name_sql(table.raw_name)}"
@@ -385,6 +404,8 @@ class _Loader:
         if not _is_settled(content.state):
             return
         key = (str(file.path.absolute()), table.raw_name)
+        if self._journal and personal_data.find(key[0]):
+            return  # a path may name somebody who was erased
         if self._seen.get(key) != (content.state, content.sha256):
             self._seen[key] = (content.state, content.sha256)
             self._newly_seen.append((*key, *content.state, content.sha256))
@@ -460,6 +481,11 @@ class _Loader:
             LandingError: the rows are not what they seem; the caller rolls back.
         """
         target = f"{self.raw}.{name_sql(table.raw_name)}"
+        incoming = target
+        if self._journal:
+            # Beside the database, so that no page of it ever holds what is to stay erased.
+            incoming = "temp.incoming"
+            self.con.execute(f"create or replace temp table incoming as from {target} limit 0")
         names = ", ".join(map(name_sql, [*reading.values, *ORIGIN_COLUMNS]))
         values = "".join(f"{sql}, " for sql in reading.values.values())
         file = quoted(next(iter(arrivals.values())).name)
@@ -470,11 +496,17 @@ class _Loader:
             file = f"map {{{labels}}}[{reading.file}]"
         # Literals, not parameters: binding one makes DuckDB look for packages that are not there.
         inserted = self.con.execute(
-            f"insert into {target} ({names}) select {values}{reading.extra}, "
+            f"insert into {incoming} ({names}) select {values}{reading.extra}, "
             f"{_literal(declared.time_zone)}, {file}, {reading.number} + {rows_before}, "
             f"{self._load_id}, {_literal(self.now)}, rn + {self._next_row_id - 1} "
             f"from {reading.relation}"
         ).fetchone()
+        if self._journal and self._warehouse:
+            names_now = self._append_without_erased(table, target)
+            arrivals = {
+                path: replace(arrival, name=names_now.get(arrival.name, arrival.name))
+                for path, arrival in arrivals.items()
+            }
         assert inserted is not None
         warnings = self._check_rows(reading, table)
         counts = dict.fromkeys(arrivals, 0)
@@ -574,6 +606,31 @@ class _Loader:
         assert row is not None
         return f"{row[0]}, row {row[1]}"
 
+    def _append_without_erased(self, table: Table, target: str) -> dict[str, str]:
+        """Append the rows of `temp.incoming` without whom was erased.
+
+        Returns:
+            The names of files that named somebody, with the names they stand under now.
+        """
+        assert self._journal is not None
+        assert self._warehouse is not None
+        former = self.con.execute(
+            "select _file, min(_row_id) from temp.incoming group by _file"
+        ).fetchall()
+        tables = list(self.tables.values())
+        if keep_erased(self.con, "temp.incoming", table, self._journal, self.raw, tables):
+            # Rows loaded earlier changed too: their former text stays in free pages until then.
+            self._warehouse.with_name(f"{self._warehouse.name}.rewrite").touch()
+        now = {
+            name: self.con.execute(
+                f"select _file from temp.incoming where _row_id = {first}"
+            ).fetchone()
+            for name, first in former
+        }
+        self.con.execute(f"insert into {target} by name from temp.incoming order by _row_id")
+        self.con.execute("drop table temp.incoming")
+        return {name: str(row[0]) for name, row in now.items() if row}
+
     def book(
         self,
         reading: Reading,
@@ -620,7 +677,17 @@ class _Loader:
             {"label": label},
         ).fetchone()
         assert row is not None
-        return int(row[0]), int(row[1]), int(row[2])
+        pruned = self.con.execute(
+            "select coalesce(max(last_id), 0), coalesce(sum(row_count), 0), "
+            f"coalesce(sum(id_sum), 0) from {self.raw}._pruned where file = $label",
+            {"label": label},
+        ).fetchone()
+        assert pruned is not None
+        return (
+            max(int(row[0]), int(pruned[0])),
+            int(row[1]) + int(pruned[1]),
+            int(row[2]) + int(pruned[2]),
+        )
 
     def load_source(self, source: Source) -> TableLoad:
         """Append the rows of a platform's own database whose id is new, in one transaction.

@@ -48,7 +48,10 @@ repeated as (
         where {{ text_key(key_text) }} in (select _row_key from repeated_keys)
     ) as landed
     {%- if parent is not none %}
-    where {{ text_key('conversation_id') }} in (select conversation_key from {{ parent }})
+    where
+        {{ text_key(opaque_id('conversation_id')) }} in (
+            select conversation_key from {{ parent }}
+        )
     {%- endif %}
     {%- for adapter_model in adapters %}
     union all
@@ -89,7 +92,7 @@ judged as (
     union all
     select
         {%- for column in columns %}
-        {{ column.name }},
+        {{ publishable(column, column.name) }} as {{ column.name }},
         {%- endfor %}
         {{ key }} as _row_text,
         _row_id,
@@ -152,7 +155,9 @@ judged as (
     where
         {{ rejection_reason(columns) }} is null
         {%- if parent is not none %}
-        and {{ text_key('conversation_id') }} in (select conversation_key from {{ parent }})
+        and {{ text_key(opaque_id('landed.conversation_id')) }} in (
+            select conversation_key from {{ parent }}
+        )
         {%- endif %}
 
 )
@@ -264,11 +269,23 @@ inner join (
 
 {#- The value of a column of typed_rows, its default where it is null. -#}
 {% macro typed_value(column) -%}
-    {%- set typed = column.name if column.data_type == 'string' else column.name ~ '_typed' -%}
+    {%- set typed = publishable(column, column.name) if column.data_type == 'string' else column.name ~ '_typed' -%}
     {%- if column.default is not none -%}
         coalesce({{ typed }}, {{ "'" ~ column.default ~ "'" if column.data_type == 'string' else column.default }})
     {%- else -%}
         {{ typed }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- A text column without direct identifiers: personal columns and listed values as they are, because
+    the ones are not published and the others cannot hold any; ids that identify hashed, all else
+    masked. -#}
+{% macro publishable(column, text) -%}
+    {%- if column.data_type != 'string' or column.personal or column.accepted_values -%} {{ text }}
+    {%- elif column.name in ('bot_id', 'flow_id', 'step_id') -%} {{ mask_identifiers(text) }}
+    {%- elif column.role in ('primary_key', 'parent') or column.name.endswith('_id') -%} {{ opaque_id(text) }}
+    {%- else -%} {{ mask_identifiers(text) }}
     {%- endif -%}
 {%- endmacro %}
 

@@ -9,7 +9,7 @@
 select
     landed._row_id,
     '{{ entity }}' as table_name,
-    landed._file as file,
+    {{ mask_file_name('landed._file') }} as file,
     landed._row_number as row_number,
     {%- if parent is not none %}
     coalesce(
@@ -29,14 +29,14 @@ from (
         _file,
         _row_number,
         {{ rejection_reason(columns) }} as _reason,
-        {{ mask_identifiers(json_row(columns)) }} as raw
+        {{ mask_row(columns) }} as raw
     from (
         {{ typed_rows('(' ~ left_out_rows(judged_rows(landed, entity), conformed) ~ ')', columns) }}
     ) as left_out
 ) as landed
 {%- if parent is not none %}
 left join {{ parent }} as conversations
-    on {{ text_key('landed.conversation_id') }} = conversations.conversation_key
+    on {{ text_key(opaque_id('landed.conversation_id')) }} = conversations.conversation_key
 {%- endif %}
 {%- endmacro %}
 

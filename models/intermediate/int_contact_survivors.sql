@@ -1,4 +1,6 @@
 {{ config(
+    schema='conformed',
+    alias='contact_survivors',
     materialized='incremental',
     incremental_strategy='whole',
 ) }}

@@ -1,4 +1,6 @@
 {{ config(
+    schema='conformed',
+    alias='named_conversations',
     materialized='incremental',
     incremental_strategy='changed',
     unique_key='conversation_key',

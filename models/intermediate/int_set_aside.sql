@@ -48,14 +48,14 @@ union all
 select
     tracker_rows._row_id,
     tracker_rows.raw_table as table_name,
-    tracker_landed._file as file,
+    {{ mask_file_name('tracker_landed._file') }} as file,
     tracker_landed._row_number as row_number,
     tracker_rows.reason,
-    {{ mask_identifiers(json_row([
+    {{ mask_row([
         {'name': 'sender_id', 'personal': true},
         {'name': 'type_name', 'personal': false},
         {'name': 'timestamp', 'personal': false},
         {'name': 'data', 'personal': true},
-    ])) }} as raw
+    ]) }} as raw
 from tracker_rows
 inner join tracker_landed on tracker_rows._row_id = tracker_landed._row_id
