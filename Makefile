@@ -22,10 +22,10 @@ SQL := $(wildcard models tests/data)
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
-.PHONY: help install build test lint format load docs lock clean
+.PHONY: help install build test test-spark lint format load docs lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Settings, as in make build LANDING=<dir>: $(SETTINGS); see docs/operate.md."
 
@@ -42,6 +42,11 @@ test: install ## run everything CI runs
 	@$(DEMO_ONLY) PARLEY_PUBLISHED=target/test/published $(BIN)/python scripts/build.py --unit-tests
 	@$(DEMO_ONLY) $(BIN)/sqlfluff lint $(SQL)
 	@$(DEMO_ONLY) $(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test-spark
+
+test-spark: install ## install Spark into .venv-spark and compare it with DuckDB
+	@$(PYTHON) scripts/install.py --spark
+	@$(DEMO_ONLY) .venv-spark/bin/python -m pytest tests/spark
 
 lint: install ## check style and types only
 	@$(BIN)/ruff check .
@@ -60,9 +65,10 @@ load: install ## only load what landed, see docs/load.md
 docs: install ## write dbt's documentation to target/
 	@$(BIN)/dbt docs generate
 
-lock: install ## resolve requirements.in again
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url requirements.in -o requirements.lock
+lock: install ## resolve requirements.in and requirements-spark.in again
+	@for group in requirements requirements-spark; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url $$group.in -o $$group.lock; done
 
 clean: ## remove what dbt and the checks wrote; the warehouse and the releases stay
 	@rm -rf target logs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,14 +9,17 @@
     coalesce(case when json_valid({{ text }}) then json_type({{ text }}) = 'OBJECT' end, false)
 {%- endmacro %}
 
-{#- In an array of its own, as Spark's parser takes no notice of what follows a value. -#}
 {% macro spark__is_json_object(text) -%}
-    {%- set wrapped = "try_parse_json('[' || " ~ text ~ " || ']')" -%}
+    {%- set array = spark_json_in_array(text) -%}
     coalesce(
-        schema_of_variant({{ wrapped }}) like 'ARRAY<OBJECT<%'
-        and array_size(cast({{ wrapped }} as array<variant>)) = 1,
-        false
+        array_size({{ array }}) = 1 and schema_of_variant(get({{ array }}, 0)) like 'OBJECT<%', false
     )
+{%- endmacro %}
+
+{#- A JSON text as an array of one variant; null or of another size when it is not JSON. Alone, Spark's
+    parser takes no notice of what follows a value. -#}
+{% macro spark_json_in_array(text) -%}
+    cast(try_parse_json('[' || {{ text }} || ']') as array<variant>)
 {%- endmacro %}
 
 {#- Seconds since 1970 as a number in text (`1558516038.3219311`) to whole microseconds, rounded in

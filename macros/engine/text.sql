@@ -59,7 +59,7 @@
 
 {% macro spark__json_str(json, path) -%}
     (case
-        when try_parse_json('[' || {{ json }} || ']') is not null
+        when array_size({{ spark_json_in_array(json) }}) = 1
             then get_json_object({{ json }}, '$.{{ path }}')
     end)
 {%- endmacro %}
