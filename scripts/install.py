@@ -138,7 +138,7 @@ def _create(venv: Path) -> None:
 
 
 def install(root: Path, group: Group) -> None:
-    """Create the group's environment and install the lock into it, with uv where it works and else with pip.
+    """Create the group's environment and install the lock, with uv where it works, else with pip.
 
     Raises:
         InstallError: neither works.

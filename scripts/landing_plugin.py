@@ -30,6 +30,7 @@ from salt import hmac_blocks, salt_beside
 # A warehouse in memory is for compiling and linting only; its pseudonyms are worth nothing.
 THROW_AWAY_SALT = "in-memory warehouses publish nothing"
 
+
 def _is_writable(con: duckdb.DuckDBPyConnection) -> bool:
     row = con.execute(
         "select readonly from duckdb_databases() where database_name = current_database()"

@@ -72,9 +72,7 @@ def export_raw(warehouse: Path, directory: Path) -> int:
         ) from None
 
 
-def _export(
-    con: duckdb.DuckDBPyConnection, table: str, columns: list[str], directory: Path
-) -> int:
+def _export(con: duckdb.DuckDBPyConnection, table: str, columns: list[str], directory: Path) -> int:
     """Write one table and put it in the place of the former one; return its number of rows."""
     draft = directory / f".{table}"
     shutil.rmtree(draft, ignore_errors=True)

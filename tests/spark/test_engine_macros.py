@@ -16,7 +16,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 import spark_dbt
-from conftest import ROOT, SALT, plain
+from engines import ROOT, SALT, plain
 from salt import hmac_blocks
 
 ENGINE = sorted((ROOT / "macros" / "engine").glob("*.sql"))
@@ -27,7 +27,7 @@ class Macros:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
+        environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)
         source = "\n".join(path.read_text(encoding="utf-8") for path in ENGINE)
         self.module = environment.from_string(source).make_module(
             {"adapter": self, "return": lambda value: value, "ref": lambda name: name}
@@ -89,13 +89,13 @@ def of_texts(name: str, texts: list[str | None], *arguments: str) -> Query:
 
 
 TEXT = [
-    None, "", "plain", "it's", 'a "quote"', "back\\slash", "two\nlines", "tab\there", "Grüße 你好 🙂",
-    "ann@example.com", "a|b", "%_", "{{ braces }}",
+    None, "", "plain", "it's", 'a "quote"', "back\\slash", "two\nlines", "tab\there",
+    "Grüße 你好 🙂", "ann@example.com", "a|b", "%_", "{{ braces }}",
 ]  # fmt: skip
 NUMBERS = [
-    None, "", "0", "1", "-1", "+7", " 7 ", "1.5", ".5", "5.", "1e3", "1.5E-2", "631.0", "2.5", "-0.0",
-    "9223372036854775807", "9223372036854775808", "nan", "inf", "-Infinity", "1.0d", "1f", "0x10",
-    "1,5", "-", "abc", "1 2", "1558516038.3219311", "1558516038.32193155",
+    None, "", "0", "1", "-1", "+7", " 7 ", "1.5", ".5", "5.", "1e3", "1.5E-2", "631.0", "2.5",
+    "-0.0", "9223372036854775807", "9223372036854775808", "nan", "inf", "-Infinity", "1.0d", "1f",
+    "0x10", "1,5", "-", "abc", "1 2", "1558516038.3219311", "1558516038.32193155",
 ]  # fmt: skip
 INSTANTS = [
     None, "", "2026-03-01", "2026-03-01T09:30", "2026-03-01 09:30:00", "2026-03-01T9:3:5",
@@ -125,7 +125,8 @@ JSON = [
             "mask_identifiers",
             [
                 *TEXT, "ann.lee+x@mail.example.com, bob@example.org", "call 13812345678 or wait",
-                "+44 20 7946 0958", "id 11010519491231002X", "card 4111 1111 1111 1111", "order 12345",
+                "+44 20 7946 0958", "id 11010519491231002X", "card 4111 1111 1111 1111",
+                "order 12345",
             ],
             (),
         ),
@@ -175,7 +176,12 @@ def test_text_key_tells_texts_apart(session: SparkSession) -> None:
 
 
 def test_clocks(on_both: Compare) -> None:
-    instants = ["2026-03-29 00:59:59.5", "2026-03-29 01:00:00", "2026-10-25 01:30:00", "1969-07-20 20:17:40"]
+    instants = [
+        "2026-03-29 00:59:59.5",
+        "2026-03-29 01:00:00",
+        "2026-10-25 01:30:00",
+        "1969-07-20 20:17:40",
+    ]
 
     def query(macros: Macros) -> str:
         rows = ", ".join(f"(timestamp '{instant}')" for instant in instants)
@@ -288,14 +294,17 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "macros" / "engine", root / "macros")
     (root / "seeds").mkdir()
     (root / "seeds" / "awkward.csv").write_text(
-        'name,day,share,ok\n"it\'s",2026-03-01,0.1,true\n"back\\slash %s, 你好",,1e3,\n,2026-02-28,,false\n',
+        'name,day,share,ok\n"it\'s",2026-03-01,0.1,true\n'
+        '"back\\slash %s, 你好",,1e3,\n,2026-02-28,,false\n',
         encoding="utf-8",
     )
     (root / "models").mkdir()
-    contract = "{config: {contract: {enforced: true}}, columns: [{name: name, data_type: string, constraints: [{type: not_null}]}]}"
+    contract = (
+        "config: {contract: {enforced: true}}, "
+        "columns: [{name: name, data_type: string, constraints: [{type: not_null}]}]"
+    )
     (root / "models" / "models.yml").write_text(
-        "models:\n"
-        + "".join(f"  - {{name: {name}, {contract[1:]}\n" for name in ("whole", "broken"))
+        "models:\n" + "".join(f"  - {{name: {name}, {contract}}}\n" for name in ("whole", "broken"))
     )
     (root / "models" / "whole.sql").write_text(
         "select name from {{ ref('awkward') }} where name is not null"

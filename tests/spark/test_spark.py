@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT, Table, Warehouse, plain
+from engines import ROOT, Table, Warehouse, plain
 
 TOLERANCE = 1e-9
 CASES = {
@@ -34,10 +34,10 @@ def is_same(expected: Any, found: Any) -> bool:
 def in_order(table: Table) -> list[tuple[Any, ...]]:
     """The rows, sorted by their exact cells first and by their doubles last."""
 
-    def key(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    def key(row: tuple[Any, ...]) -> tuple[list[Any], list[float]]:
         exact = [cell for cell in row if not isinstance(cell, float)]
         doubles = [cell for cell in row if isinstance(cell, float)]
-        return [(cell is None, str(plain(cell))) for cell in exact], doubles  # type: ignore[return-value]
+        return [(cell is None, str(plain(cell))) for cell in exact], doubles
 
     return sorted(table.rows, key=key)
 
@@ -48,9 +48,10 @@ def differences(expected: Table, found: Table) -> list[str]:
         return [f"columns {found.columns} instead of {expected.columns}"]
     if len(expected.rows) != len(found.rows):
         return [f"{len(found.rows)} rows instead of {len(expected.rows)}"]
+    pairs = zip(in_order(expected), in_order(found), strict=True)
     return [
         f"row {number}, {column}: {has!r} instead of {wants!r}"
-        for number, (wanted, row) in enumerate(zip(in_order(expected), in_order(found), strict=True))
+        for number, (wanted, row) in enumerate(pairs)
         for column, wants, has in zip(expected.columns, wanted, row, strict=True)
         if not is_same(wants, has)
     ][:10]
