@@ -67,7 +67,7 @@ def is_installed(root: Path, group: Group = MAIN) -> bool:
         return False
 
 
-def locked(root: Path, group: Group, package: str) -> str:
+def locked(root: Path, package: str, group: Group = MAIN) -> str:
     """The lines of the lock that pin one package, hashes included.
 
     Raises:
@@ -152,7 +152,7 @@ def install(root: Path, group: Group) -> None:
     stamp.unlink(missing_ok=True)
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     only_uv = venv / "uv.lock"
-    only_uv.write_text(locked(root, group, "uv"), encoding="utf-8")
+    only_uv.write_text(locked(root, "uv", group), encoding="utf-8")
     try:
         _run([*pip, "install", "--require-hashes", "-r", str(only_uv)])
         settings = uv_settings(_run([*pip, "config", "list"]))
