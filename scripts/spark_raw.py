@@ -34,7 +34,7 @@ def _literal(text: str) -> str:
 def export_raw(warehouse: Path, directory: Path) -> int:
     """Write every table of the schema `raw` to `<directory>/<table>/rows.parquet`.
 
-    Instants are marked as UTC, so that Spark reads them as such. A table written before is replaced.
+    Instants are marked as UTC, so that Spark reads them as such. A former export is replaced.
 
     Args:
         warehouse: a DuckDB file, opened read-only.

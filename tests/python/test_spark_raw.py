@@ -41,7 +41,8 @@ def test_every_raw_table_is_written_with_instants_in_utc(warehouse: Path, tmp_pa
 def test_a_second_export_replaces_the_first(warehouse: Path, tmp_path: Path) -> None:
     export_raw(warehouse, tmp_path / "raw")
     with duckdb.connect(str(warehouse)) as con:
-        con.execute("delete from raw.events; insert into raw.events values ('a', null), ('b', null)")
+        con.execute("delete from raw.events")
+        con.execute("insert into raw.events values ('a', null), ('b', null)")
     assert export_raw(warehouse, tmp_path / "raw") == 2
     with duckdb.connect() as con:
         rows = con.read_parquet(str(tmp_path / "raw" / "events" / "*.parquet")).fetchall()
@@ -51,7 +52,7 @@ def test_a_second_export_replaces_the_first(warehouse: Path, tmp_path: Path) -> 
 def test_what_is_not_a_loaded_warehouse_is_refused_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ExportError, match="There is no warehouse .* make load"):
+    with pytest.raises(ExportError, match=r"There is no warehouse .* make load"):
         export_raw(tmp_path / "none.duckdb", tmp_path / "raw")
     duckdb.connect(str(tmp_path / "empty.duckdb")).close()
     with pytest.raises(ExportError, match="holds no raw tables"):
