@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DIRECTORY = Path("warehouse/spark")
 
 # spark-submit and managed clusters have started Java and chosen the master, sizes and catalog.
-IS_SUBMITTED = "PYSPARK_GATEWAY_PORT" in os.environ
+IS_SUBMITTED = not {"PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION"}.isdisjoint(os.environ)
 
 # What results depend on, wherever Spark runs.
 MEANING = {
@@ -30,7 +30,6 @@ MEANING = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.caseSensitive": "false",
     "spark.sql.variant.allowDuplicateKeys": "true",
-    "spark.sql.sources.default": "parquet",
 }
 
 # Spark asks Java for a module that only its machine learning uses and small runtimes leave out.
@@ -74,9 +73,26 @@ def local_settings(directory: Path) -> dict[str, str]:
             f"jdbc:derby:;databaseName={(directory / 'metastore').resolve()};create=true"
         ),
         "spark.driver.extraJavaOptions": f"-Dderby.system.home={directory.resolve()}",
+        "spark.sql.sources.default": "parquet",
         "spark.sql.shuffle.partitions": str(cores),
         "spark.default.parallelism": str(cores),
     }
+
+
+def raw_location(directory: Path) -> str:
+    """Return where the raw tables lie, a URL or an absolute path: a relative one is the catalog's.
+
+    Raises:
+        LandingError: nothing was written there.
+    """
+    given = os.environ.get("PARLEY_SPARK_RAW") or str(directory / "raw")
+    if "://" in given or given.startswith("dbfs:"):
+        return given
+    if not Path(given).is_dir():
+        raise LandingError(
+            f"There are no raw tables in {given}; write them first with scripts/spark_raw.py."
+        )
+    return str(Path(given).resolve())
 
 
 def open_session(settings: dict[str, str]) -> SparkSession:
@@ -117,6 +133,7 @@ def main() -> int:
     os.chdir(ROOT)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["PARLEY_SPARK_RAW"] = raw_location(directory)
         salt = salt_beside(directory)
     except (LandingError, OSError) as error:
         print(error, file=sys.stderr)

@@ -16,8 +16,6 @@ import duckdb
 
 from load import default_warehouse
 
-RAW = Path("warehouse/spark/raw")
-
 
 class ExportError(Exception):
     """The raw tables cannot be handed over; one sentence."""
@@ -90,10 +88,13 @@ def main() -> int:
     """Export; return the exit code: 0, or 1 with one sentence."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--warehouse", type=Path, help="DuckDB file; default: that of the build")
-    parser.add_argument("--to", type=Path, help=f"directory; default: PARLEY_SPARK_RAW or {RAW}")
+    parser.add_argument("--to", type=Path, help="directory; default: warehouse/spark/raw")
     arguments = parser.parse_args()
     warehouse = arguments.warehouse or default_warehouse(os.environ.get("PARLEY_LANDING"))
-    directory = arguments.to or Path(os.environ.get("PARLEY_SPARK_RAW") or RAW)
+    directory = arguments.to or Path(
+        os.environ.get("PARLEY_SPARK_RAW")
+        or Path(os.environ.get("PARLEY_SPARK") or "warehouse/spark") / "raw"
+    )
     try:
         rows = export_raw(warehouse, directory)
     except (ExportError, OSError) as error:

@@ -15,11 +15,10 @@
         {%- if zone not in ('UTC', 'Etc/UTC', 'Z') -%}
             {{ exceptions.raise_compiler_error("The Spark session's time zone is " ~ zone ~ "; set spark.sql.session.timeZone to UTC, or instants would be shifted.") }}
         {%- endif -%}
-        {%- set directory = env_var('PARLEY_SPARK_RAW', '') or 'warehouse/spark/raw' -%}
         {%- do run_query('create schema if not exists raw') -%}
         {%- for source in graph.sources.values() if source.schema == 'raw' -%}
             {%- do run_query('drop table if exists raw.' ~ source.identifier) -%}
-            {%- do run_query('create table raw.' ~ source.identifier ~ ' using parquet location ' ~ text_literal(directory ~ '/' ~ source.identifier)) -%}
+            {%- do run_query('create table raw.' ~ source.identifier ~ ' using parquet location ' ~ text_literal(env_var('PARLEY_SPARK_RAW') ~ '/' ~ source.identifier)) -%}
         {%- endfor -%}
     {%- endif -%}
 {%- endmacro %}
