@@ -228,11 +228,11 @@ def test_ordered_concat(on_both: Compare) -> None:
     def query(macros: Macros) -> str:
         texts = macros.dispatch("ordered_concat")("value", " | ", "place desc")
         return (
-            f"select name, {texts} from (values ('a', 'x', 1), ('a', 'Y', 3), ('a', null, 2), "
+            f"select name, {texts} from (values ('a', 'x', 3), ('a', 'Y', 1), ('a', null, 2), "
             "('b', null, 1)) as inputs(name, value, place) group by name"
         )
 
-    assert on_both(query) == [("a", "Y | x"), ("b", None)]
+    assert on_both(query) == [("a", "x | Y"), ("b", None)]
 
 
 def test_split_rows(
