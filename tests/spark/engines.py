@@ -92,7 +92,7 @@ def build_on_spark(
     os.environ.update(settings(landing, as_of, directory))
     os.environ["DBT_TARGET_PATH"] = str(directory.parent / "target_spark")
     try:
-        assert spark_dbt.run_dbt(["build", "--quiet", *(arguments or NO_TESTS)])
+        assert spark_dbt.run_dbt(["build", "--quiet", *arguments])
     finally:
         os.environ.clear()
         os.environ.update(before)
