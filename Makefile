@@ -22,8 +22,8 @@ SQL := $(wildcard models tests/data)
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
-.PHONY: help install build status quality test lint format load erase subject-access prune publish-postgres
-.PHONY: ducklake docs lock audit clean
+.PHONY: help install build status quality test test-spark lint format load erase subject-access prune
+.PHONY: publish-postgres ducklake docs lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ test: install ## run everything CI runs
 	@$(DEMO_ONLY) PARLEY_PUBLISHED=target/test/published $(BIN)/python scripts/build.py --unit-tests
 	@$(DEMO_ONLY) $(BIN)/sqlfluff lint $(SQL)
 	@$(DEMO_ONLY) $(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test-spark
+
+test-spark: install ## install Spark into .venv-spark and compare it with DuckDB
+	@$(PYTHON) scripts/install.py --spark
+	@$(DEMO_ONLY) .venv-spark/bin/python -m pytest tests/spark
 
 lint: install ## check style and types only
 	@$(BIN)/ruff check .
@@ -82,9 +87,10 @@ publish-postgres: install ## copy the published release into PostgreSQL, see doc
 ducklake: install ## build the models into a lake with a PostgreSQL catalogue, see docs/ducklake.md
 	@$(BIN)/dbt build --target ducklake --exclude-resource-type unit_test
 
-lock: install ## resolve requirements.in again
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url requirements.in -o requirements.lock
+lock: install ## resolve requirements.in and requirements-spark.in again
+	@for group in requirements requirements-spark; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url $$group.in -o $$group.lock; done
 
 audit: install ## look at the locked dependencies: needed, hashed, without known vulnerabilities
 	@$(BIN)/python scripts/audit.py

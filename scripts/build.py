@@ -231,7 +231,7 @@ class Outcome:
             self.failed_nodes.append(f"{kind} {node.name}")
         elif status == "skipped":
             self.skipped += 1
-        elif status != "no-op":
+        elif status != "no-op" and kind != "operation":
             self.passed[kind] += 1
             if status == "warn":
                 self.warnings.append(f"  {kind} {node.name}: {result.message}")
@@ -290,8 +290,8 @@ class _Watch:
             self._total = event.data.node_count
             self._bar.update(self._task, description="dbt builds and tests", total=self._total)
         elif event.info.name == "NodeFinished":
-            # dbt leaves unit tests out of its own count.
-            self._done += event.data.node_info.resource_type != "unit_test"
+            # dbt leaves unit tests and hooks out of its own count.
+            self._done += event.data.node_info.resource_type not in ("unit_test", "operation")
             self._bar.update(self._task, completed=self._done)
             if not self._is_terminal and time.monotonic() - self._told > self.SECONDS:
                 self._told = time.monotonic()

@@ -1,11 +1,13 @@
 """Install the locked dependencies into `.venv`; nothing happens when that is done already.
 
-Runs on the machine's own Python with nothing but its standard library. Every file installed is
-checked against the hash in requirements.lock, wherever it came from.
+With `--spark`, those of Spark into `.venv-spark`. Runs on the machine's own Python with nothing but
+its standard library. Every file installed is checked against the hash in the lock, wherever it came
+from.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import hashlib
 import os
@@ -13,6 +15,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,31 +39,44 @@ class InstallError(Exception):
     """The dependencies cannot be installed; one sentence."""
 
 
-def stamp_text(root: Path) -> str:
+@dataclass(frozen=True)
+class Group:
+    """Dependencies that are locked and installed together; names relative to the repository."""
+
+    lock: str
+    venv: str
+
+
+MAIN = Group("requirements.lock", ".venv")
+SPARK = Group("requirements-spark.lock", ".venv-spark")
+
+
+def stamp_text(root: Path, group: Group = MAIN) -> str:
     """What an installation depends on: the lock, the interpreter and where the clone lies."""
-    lock = hashlib.sha256((root / "requirements.lock").read_bytes()).hexdigest()
+    lock = hashlib.sha256((root / group.lock).read_bytes()).hexdigest()
     version = ".".join(map(str, sys.version_info[:3]))
     return f"{lock} {version} {root}\n"
 
 
-def is_installed(root: Path) -> bool:
+def is_installed(root: Path, group: Group = MAIN) -> bool:
     """Whether `.venv` holds what the lock says, installed by this Python for this directory."""
     try:
-        return (root / ".venv" / "installed").read_text(encoding="utf-8") == stamp_text(root)
+        stamp = (root / group.venv / "installed").read_text(encoding="utf-8")
+        return stamp == stamp_text(root, group)
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def locked(root: Path, package: str) -> str:
+def locked(root: Path, package: str, group: Group = MAIN) -> str:
     """The lines of the lock that pin one package, hashes included.
 
     Raises:
         InstallError: the lock does not name it.
     """
-    text = (root / "requirements.lock").read_text(encoding="utf-8")
+    text = (root / group.lock).read_text(encoding="utf-8")
     found = re.search(rf"^{re.escape(package)}==(?:.*\\\n)*.*\n", text, re.MULTILINE)
     if found is None:
-        raise InstallError(f"requirements.lock does not name {package}; run: make lock")
+        raise InstallError(f"{group.lock} does not name {package}; run: make lock")
     return found.group()
 
 
@@ -96,16 +112,16 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
     ).stdout
 
 
-def _is_usable(root: Path) -> bool:
-    """Whether `.venv` was made by this Python for this directory, whatever is installed in it."""
+def _is_usable(venv: Path) -> bool:
+    """Whether `venv` was made by this Python for its directory, whatever is installed in it."""
     show = "import sys; print(*sys.version_info[:3], sys.prefix)"
-    expected = f"{' '.join(map(str, sys.version_info[:3]))} {root / '.venv'}\n"
+    expected = f"{' '.join(map(str, sys.version_info[:3]))} {venv}\n"
     try:
-        activate = (root / ".venv" / "bin" / "activate").read_text(encoding="utf-8")
-        shown = _run([str(root / ".venv" / "bin" / "python"), "-c", show])
+        activate = (venv / "bin" / "activate").read_text(encoding="utf-8")
+        shown = _run([str(venv / "bin" / "python"), "-c", show])
     except (OSError, UnicodeDecodeError, subprocess.CalledProcessError):
         return False
-    return shown == expected and str(root / ".venv") in activate
+    return shown == expected and str(venv) in activate
 
 
 def _create(venv: Path) -> None:
@@ -121,22 +137,22 @@ def _create(venv: Path) -> None:
         ) from None
 
 
-def install(root: Path) -> None:
-    """Create `.venv` and install the lock into it, with uv where it works and else with pip.
+def install(root: Path, group: Group) -> None:
+    """Create the group's environment and install the lock, with uv where it works, else with pip.
 
     Raises:
         InstallError: neither works.
     """
-    venv = root / ".venv"
+    venv = root / group.venv
     python = str(venv / "bin" / "python")
-    lock = str(root / "requirements.lock")
+    lock = str(root / group.lock)
     stamp = venv / "installed"
-    if not _is_usable(root):
+    if not _is_usable(venv):
         _create(venv)
     stamp.unlink(missing_ok=True)
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     only_uv = venv / "uv.lock"
-    only_uv.write_text(locked(root, "uv"), encoding="utf-8")
+    only_uv.write_text(locked(root, "uv", group), encoding="utf-8")
     try:
         _run([*pip, "install", "--require-hashes", "-r", str(only_uv)])
         settings = uv_settings(_run([*pip, "config", "list"]))
@@ -152,7 +168,7 @@ def install(root: Path) -> None:
             raise InstallError(
                 "The dependencies could not be installed; pip's reason stands above."
             ) from None
-    stamp.write_text(stamp_text(root), encoding="utf-8")
+    stamp.write_text(stamp_text(root, group), encoding="utf-8")
 
 
 def main() -> int:
@@ -160,12 +176,15 @@ def main() -> int:
     if sys.version_info < OLDEST_PYTHON:
         print("Python 3.11 or newer is needed; name one with PYTHON=.", file=sys.stderr)
         return 1
-    if is_installed(ROOT):
+    parser = argparse.ArgumentParser(description="Install the locked dependencies into .venv.")
+    parser.add_argument("--spark", action="store_true", help="those of Spark into .venv-spark")
+    group = SPARK if parser.parse_args().spark else MAIN
+    if is_installed(ROOT, group):
         return 0
-    print("Installing the locked dependencies into .venv ...", flush=True)
+    print(f"Installing the locked dependencies into {group.venv} ...", flush=True)
     started = time.monotonic()
     try:
-        install(ROOT)
+        install(ROOT, group)
     except (InstallError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -296,7 +296,9 @@ inner join (
     {%- elif data_type == 'timestamp' -%} {{ to_utc(text, 'landed._time_zone') }}
     {%- elif data_type == 'bigint' -%} {{ to_integer(text) }}
     {%- elif data_type == 'double' -%} {{ to_number(text) }}
-    {%- else -%} try_cast({{ text }} as {{ data_type }})
+    {%- elif data_type == 'boolean' -%} {{ to_boolean(text) }}
+    {%- elif data_type == 'date' -%} {{ to_date(text) }}
+    {%- else -%} {{ exceptions.raise_compiler_error("A landed column cannot have the type '" ~ data_type ~ "'.") }}
     {%- endif -%}
 {%- endmacro %}
 

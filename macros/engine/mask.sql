@@ -24,6 +24,10 @@
     regexp_replace({{ text }}, '[^[:space:][:punct:]]', '*', 'g')
 {%- endmacro %}
 
+{% macro spark__mask_all(text) -%}
+    regexp_replace({{ text }}, r'[^\s\p{Punct}]', '*')
+{%- endmacro %}
+
 {#- A text with e-mail addresses as `***@***` and the middle of telephone numbers (international and
     Chinese mobile), identity cards and payment cards as asterisks: `138****5678`. A long number with
     a wrong checksum is somebody's order number and stays. Texts without an @ or seven digits close

@@ -16,6 +16,19 @@ from (
 ) as parts
 {%- endmacro %}
 
+{% macro spark__split_rows(model_name, columns, text, part) -%}
+select distinct
+    {{ columns | join(', ') }},
+    trim({{ part }}) as {{ part }}
+from (
+    select
+        {{ columns | join(', ') }},
+        explode(split({{ text }}, '[|]')) as {{ part }}
+    from {{ ref(model_name) }}
+    where {{ text }} is not null
+) as parts
+{%- endmacro %}
+
 {#- A select of one row a day, `date_day`, from the first day to before the end, both columns of a
     relation with one row. -#}
 {% macro days_between(bounds, first_day, end_day) -%}
@@ -26,5 +39,12 @@ from (
 select cast(unnest(generate_series(
     {{ first_day }}, {{ end_day }} - interval '1' day, interval '1' day
 )) as date) as date_day
+from {{ bounds }}
+{%- endmacro %}
+
+{% macro spark__days_between(bounds, first_day, end_day) -%}
+select explode(sequence(
+    cast({{ first_day }} as date), date_sub(cast({{ end_day }} as date), 1), interval '1' day
+)) as date_day
 from {{ bounds }}
 {%- endmacro %}

@@ -9,6 +9,10 @@
     list_sort(list({{ value }}) filter (where {{ value }} is not null))
 {%- endmacro %}
 
+{% macro spark__sorted_values(value) -%}
+    array_sort(collect_list({{ value }}))
+{%- endmacro %}
+
 {#- All elements of the sorted arrays of a group, sorted, as one array. -#}
 {% macro merged_arrays(array) -%}
     {{ return(adapter.dispatch('merged_arrays', 'parley')(array)) }}
@@ -27,6 +31,10 @@
     len({{ array }})
 {%- endmacro %}
 
+{% macro spark__array_size(array) -%}
+    array_size({{ array }})
+{%- endmacro %}
+
 {#- Element of an array by position, the first is 1; null outside. -#}
 {% macro array_at(array, position) -%}
     {{ return(adapter.dispatch('array_at', 'parley')(array, position)) }}
@@ -34,4 +42,8 @@
 
 {% macro default__array_at(array, position) -%}
     {{ array }}[cast({{ position }} as bigint)]
+{%- endmacro %}
+
+{% macro spark__array_at(array, position) -%}
+    get({{ array }}, cast({{ position }} as integer) - 1)
 {%- endmacro %}

@@ -29,6 +29,30 @@
     end
 {%- endmacro %}
 
+{% macro spark__to_utc(text, zone) -%}
+    {%- set clock = '[T ][0-9]{1,2}:[0-9]{1,2}' -%}
+    {%- set seconds = ':[0-9]{1,2}([.][0-9]+)?' -%}
+    {%- set offset = '(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)' -%}
+    case
+        when {{ text }} rlike '^[0-9]{4}-[0-9]{2}-[0-9]{2}{{ clock }}{{ seconds }}{{ offset }}$'
+            then try_cast({{ text }} as timestamp)
+        when {{ text }} rlike '^[0-9]{4}-[0-9]{2}-[0-9]{2}({{ clock }}({{ seconds }})?)?$'
+            then {{ spark_local_to_utc('try_cast(' ~ text ~ ' as timestamp)', "coalesce(" ~ zone ~ ", 'UTC')") }}
+    end
+{%- endmacro %}
+
+{#- A clock reading of a zone to UTC; of the two instants that show it when clocks are set back, the
+    later one, as DuckDB has it. -#}
+{% macro spark_local_to_utc(local, zone) -%}
+    {%- set earlier = 'to_utc_timestamp(' ~ local ~ ', ' ~ zone ~ ')' -%}
+    {%- set afterwards = '(' ~ earlier ~ " + interval '3' hour)" -%}
+    {%- set later = '(' ~ local ~ ' - (from_utc_timestamp(' ~ afterwards ~ ', ' ~ zone ~ ') - ' ~ afterwards ~ '))' -%}
+    case
+        when from_utc_timestamp({{ later }}, {{ zone }}) = {{ local }} then {{ later }}
+        else {{ earlier }}
+    end
+{%- endmacro %}
+
 {#- A UTC timestamp on the clock of `zone`, an IANA name in quotes. -#}
 {% macro to_local(instant, zone) -%}
     {{ return(adapter.dispatch('to_local', 'parley')(instant, zone)) }}
@@ -42,6 +66,14 @@
     {%- endif -%}
 {%- endmacro %}
 
+{% macro spark__to_local(instant, zone) -%}
+    {%- if zone == "'UTC'" -%}
+    {{ instant }}
+    {%- else -%}
+    from_utc_timestamp({{ instant }}, {{ zone }})
+    {%- endif -%}
+{%- endmacro %}
+
 {#- Seconds from one instant to a later one, with fractions, as double. -#}
 {% macro seconds_between(earlier, later) -%}
     {{ return(adapter.dispatch('seconds_between', 'parley')(earlier, later)) }}
@@ -49,6 +81,10 @@
 
 {% macro default__seconds_between(earlier, later) -%}
     ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1e6)
+{%- endmacro %}
+
+{% macro spark__seconds_between(earlier, later) -%}
+    ((unix_micros({{ later }}) - unix_micros({{ earlier }})) / 1e6)
 {%- endmacro %}
 
 {#- `instant` plus a number of hours, an expression that may have a fraction. -#}
@@ -60,6 +96,10 @@
     ({{ instant }} + to_microseconds(cast(round({{ hours }} * 3600e6) as bigint)))
 {%- endmacro %}
 
+{% macro spark__plus_hours(instant, hours) -%}
+    timestamp_micros(unix_micros({{ instant }}) + cast(round({{ hours }} * 3600e6) as bigint))
+{%- endmacro %}
+
 {#- Day of the week of a date, 1 is Monday. -#}
 {% macro iso_dow(day) -%}
     {{ return(adapter.dispatch('iso_dow', 'parley')(day)) }}
@@ -67,4 +107,8 @@
 
 {% macro default__iso_dow(day) -%}
     isodow({{ day }})
+{%- endmacro %}
+
+{% macro spark__iso_dow(day) -%}
+    cast(weekday({{ day }}) + 1 as bigint)
 {%- endmacro %}

@@ -16,7 +16,7 @@
         ] -%}
         {%- set literals = [] -%}
         {%- for value in values -%}
-            {%- do literals.append("'" ~ (value | string).replace("'", "''") ~ "'") -%}
+            {%- do literals.append(text_literal(value)) -%}
         {%- endfor -%}
         {%- do rows.append('select ' ~ literals | join(', ')) -%}
     {%- endfor -%}

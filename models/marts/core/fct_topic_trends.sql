@@ -68,8 +68,8 @@ select
     share,
     mean_before,
     growth,
-    rank() over (
+    cast(rank() over (
         partition by grain, period_start
         order by growth desc nulls last, episode_count desc
-    ) as growth_rank
+    ) as bigint) as growth_rank
 from growths
