@@ -21,6 +21,7 @@ from contract import ContractError
 from landed_file import quoted
 from load import LandingError, default_warehouse
 from postgres import PostgresError, connected, connection_text, take_turn
+from salt import hmac_blocks, salt_beside
 
 EXTENSIONS = ("postgres_scanner", "ducklake")  # in the order they are loaded
 PATIENCE_SECONDS = 3600.0  # for another process that loads
@@ -69,9 +70,8 @@ class Plugin(landing_plugin.Plugin):
             text = connection_text(os.environ, "CATALOG")
             warehouse = default_warehouse(os.environ.get("PARLEY_LANDING") or None)
             warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._inner, self._outer = landing_plugin.hmac_blocks(
-                landing_plugin.salt_beside(warehouse)
-            )
+            self._inner, self._outer = hmac_blocks(salt_beside(warehouse))
+            self._digest = ""  # a lake is built from all rows every time
             load_extensions(conn)
             with connected(text, "parley load") as catalogue:
                 if not take_turn(catalogue, "load", patience=PATIENCE_SECONDS):

@@ -6,6 +6,7 @@ class `Plugin` when it opens the warehouse.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path

@@ -15,7 +15,8 @@
 {% materialization incremental, adapter='duckdb' %}
     {%- set strategy = config.require('incremental_strategy') -%}
     {%- set is_new = load_cached_relation(this) is none -%}
-    {%- if is_new or (run_mode() == 'full' and strategy != 'history') -%}
+    {%- set is_full = run_mode() == 'full' and strategy != 'history' -%}
+    {%- if is_new or is_full or not keeps_run_state() -%}
         {{ return(materialization_table_duckdb()) }}
     {%- endif -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -41,6 +42,12 @@
     {%- do adapter.commit() -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}
+
+
+{#- Spark builds everything in every run. -#}
+{% materialization incremental, adapter='spark' %}
+    {{ return(materialization_table_spark()) }}
 {% endmaterialization %}
 
 
