@@ -7,8 +7,8 @@
     'dim_bots', 'dim_dates', 'dim_intents', 'dim_persons', 'fct_attribution', 'fct_conversations',
     'fct_costs', 'fct_deals', 'fct_episodes', 'fct_events', 'fct_feedback', 'fct_handoffs',
     'fct_lead_fields', 'fct_lead_flows', 'fct_leads', 'fct_meetings', 'fct_messages', 'fct_months',
-    'fct_resolutions', 'fct_sessions', 'fct_tickets', 'fct_topic_trends', 'fct_turns', 'kpi_catalog',
-    'kpi_values', 'reconciliation', 'rejected_rows',
+    'fct_resolution_history', 'fct_resolutions', 'fct_sessions', 'fct_tickets', 'fct_topic_trends',
+    'fct_turns', 'kpi_catalog', 'kpi_values', 'reconciliation', 'rejected_rows',
 ] -%}
 -- depends_on: {{ ref(mart) }}
 {% endfor %}
