@@ -25,13 +25,11 @@ CANDIDATE = r"@|[0-9](?:[ ().-]{0,2}[0-9]){6}"
 CANDIDATE_IN_ID = r"@|[+]"
 
 _BEFORE, _AFTER = r"(?<![0-9])", r"(?![0-9])"
-# Digits inside a word, such as the hexadecimal ones of a hash, are no number of anybody.
-_ALONE_BEFORE, _ALONE_AFTER = r"(?<![0-9A-Za-z])", r"(?![0-9A-Za-z])"
 _EMAIL = re.compile(EMAIL)
 _PHONE = re.compile(PHONE_INTERNATIONAL)
-_MOBILE = re.compile(_ALONE_BEFORE + MOBILE_CN + _ALONE_AFTER)
-_ID_CARD = re.compile(_ALONE_BEFORE + ID_CARD_CN + _ALONE_AFTER)
-_CARD = re.compile(_ALONE_BEFORE + PAYMENT_CARD + _ALONE_AFTER)
+_MOBILE = re.compile(_BEFORE + MOBILE_CN + _AFTER)
+_ID_CARD = re.compile(_BEFORE + ID_CARD_CN + _AFTER)
+_CARD = re.compile(_BEFORE + PAYMENT_CARD + _AFTER)
 _CANDIDATE = re.compile(CANDIDATE)
 
 _ID_CARD_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)

@@ -6,7 +6,10 @@
 {%- endmacro %}
 
 {% macro default__to_number(text) -%}
-    case when isfinite(try_cast({{ text }} as double)) then try_cast({{ text }} as double) end
+    case
+        when {{ text }} not like '%!_%' escape '!' and isfinite(try_cast({{ text }} as double))
+            then try_cast({{ text }} as double)
+    end
 {%- endmacro %}
 
 {% macro spark__to_number(text) -%}
@@ -26,7 +29,9 @@
 
 {% macro default__to_integer(text) -%}
     case
-        when try_cast({{ text }} as double) = floor(try_cast({{ text }} as double))
+        when
+            {{ text }} not like '%!_%' escape '!'
+            and try_cast({{ text }} as double) = floor(try_cast({{ text }} as double))
             then try_cast({{ text }} as bigint)
     end
 {%- endmacro %}
@@ -57,7 +62,10 @@
 {%- endmacro %}
 
 {% macro default__to_date(text) -%}
-    try_cast({{ text }} as date)
+    case
+        when {{ text }} like '%-%' and {{ text }} not like '0000%' and {{ text }} not like '%(BC)%'
+            then try_cast({{ text }} as date)
+    end
 {%- endmacro %}
 
 {% macro spark__to_date(text) -%}

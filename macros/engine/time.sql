@@ -8,10 +8,16 @@
 
 {% macro default__to_utc(text, zone) -%}
     case
-        when {{ text }} not like '____-__-__%' then null
+        when {{ text }} not like '____-__-__%' or {{ text }} like '0000%' or {{ text }} like '%(BC)%'
+            then null
+        when {{ text }} like '____-__-__T__:__Z'
+            then try_cast(substr({{ text }}, 1, 16) as timestamp)
         when {{ text }} like '%Z' then try_cast({{ text }} as timestamp)
         when substr({{ text }}, -6, 1) in ('+', '-') and substr({{ text }}, -3, 1) = ':'
-            then try_cast({{ text }} as timestamp) - to_minutes(
+            then try_cast(
+                case when length({{ text }}) = 22 then substr({{ text }}, 1, 16) else {{ text }} end
+                as timestamp
+            ) - to_minutes(
                 cast(substr({{ text }}, -6, 1) || '1' as bigint) * (
                     60 * case
                         when try_cast(substr({{ text }}, -5, 2) as bigint) between 0 and 15
