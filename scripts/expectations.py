@@ -418,7 +418,8 @@ RULES = (
 
 
 def _is_id(name: str) -> bool:
-    return name == "id" or name.endswith(("_id", "_key"))
+    """Whether a column holds ids, hashes or file names, in which long numbers are usual."""
+    return name in ("id", "file", "agent_day") or name.endswith(("_id", "_key"))
 
 
 def _candidate(column: str) -> str:

@@ -21,7 +21,7 @@ from harness import CONFORMANCE, build, write_landing
 from load import load_landing, opened_warehouse, settle_loads
 from personal_data import holds_personal_data
 from quality import Quality, QualityError, Verdict
-from test_build import AS_OF, CONTRACT, PROJECT, ROOT, SOURCES, Project
+from small_project import AS_OF, CONTRACT, PROJECT, ROOT, SOURCES, Project
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 AS_OF_TEXT = "2026-03-10T12:00:00Z"
