@@ -30,6 +30,7 @@ def forget_built(con: duckdb.DuckDBPyConnection) -> None:
 
     It takes out of the histories what is about episodes that are no longer there.
     """
+    _forget_lost_episodes(con)
     for schema in BUILT_SCHEMAS:
         con.execute(f"drop schema if exists {schema} cascade")
     for (table,) in con.execute(
@@ -38,6 +39,39 @@ def forget_built(con: duckdb.DuckDBPyConnection) -> None:
     ).fetchall():
         if table not in HISTORIES:
             con.execute(f"drop table marts.{name_sql(table)} cascade")
+
+
+def _forget_lost_episodes(con: duckdb.DuckDBPyConnection) -> None:
+    """Take episodes whose conversation left `raw`, or has another id there, out of histories.
+
+    What is left is told by the rows of the conformed conversations, while they are still there.
+    """
+    tables = {
+        f"{schema}.{table}"
+        for schema, table in con.execute(
+            "select schema_name, table_name from duckdb_tables() "
+            "where database_name = current_database()"
+        ).fetchall()
+    }
+    if "conformed.conversations" not in tables:
+        return
+    left = (
+        "select kept.conversation_id from conformed.conversations as kept inner join "
+        "raw.conversations as landed on kept._row_id = landed._row_id where "
+        "landed.conversation_id = kept.conversation_id or regexp_matches("
+        "landed.conversation_id, '[@+]')"  # such an id is kept as its hash
+    )
+    for table in sorted(name for name in tables if name.startswith("raw.") and "__" in name):
+        left += (
+            " union all select conversation_id from conformed.conversations where _row_id in "
+            f"(select _row_id from {table})"
+        )
+    for history in HISTORIES:
+        if f"marts.{history}" in tables:
+            con.execute(
+                f"delete from marts.{history} where regexp_replace(episode_id, ':[0-9]+$', '') "
+                f"not in ({left})"
+            )
 
 
 def compact(warehouse: Path) -> None:

@@ -34,7 +34,7 @@
             ~ ' as previous_row_id, '
             ~ ("timestamp '" ~ last.as_of ~ "'" if mode == 'touched' else 'cast(null as timestamp)')
             ~ ' as previous_as_of, ' ~ (is_whole_project() | string | lower) ~ ' as is_whole, '
-            ~ (last is none) | string | lower ~ ' as is_anew, false as is_complete'
+            ~ 'false as is_complete'
         ) -%}
         {%- do log('parley: ' ~ ('only what is new or ripe since ' ~ last.as_of if mode == 'touched' else 'all rows'), info=true) -%}
     {%- endif -%}
@@ -71,16 +71,6 @@
             {%- do run_query('delete from ' ~ relation ~ " where known_at = timestamp '" ~ instant ~ "'") -%}
         {%- endif -%}
     {%- endfor -%}
-{%- endmacro %}
-
-
-{#- Post-hook of a history: after rows were taken out of `raw` and all was forgotten (erasure, retention),
-    take out what is about episodes that are no more. -#}
-{% macro forget_lost_episodes() -%}
-    {%- if this_run() is not none and this_run().is_anew -%}
-        delete from {{ this }} where episode_id not in (select episode_id from {{ ref('fct_episodes') }})
-    {%- else -%} select 1
-    {%- endif -%}
 {%- endmacro %}
 
 

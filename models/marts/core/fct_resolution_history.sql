@@ -1,10 +1,5 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='history',
-    post_hook="{{ forget_lost_episodes() }}",
-) }}
+{{ config(materialized='incremental', incremental_strategy='history') }}
 
--- depends_on: {{ ref('fct_episodes') }}
 -- Grain: verdict as it became known of an episode under a policy. Key: episode_id, policy,
 -- verdict_number.
 -- Left out: pending verdicts, and builds that found the verdict they knew. Never rebuilt: what was
