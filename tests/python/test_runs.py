@@ -30,7 +30,7 @@ def test_a_build_leaves_one_line_with_all_that_is_asked_of_it(built: Project) ->
     assert re.fullmatch(instant, run["started_at"])
     assert re.fullmatch(instant, run["ended_at"])
     assert (run["outcome"], run["reason"]) == ("ok", None)
-    assert set(run["seconds"]) == {"load", "dbt", "publish", "total"}
+    assert set(run["seconds"]) == {"load", "quality", "dbt", "publish", "total"}
     assert all(seconds >= 0 for seconds in run["seconds"].values())
     assert run["loaded"] == {"conversations": {"files": 1, "rows": 2}}
     assert run["dbt"] == {"data test": 3, "failed": 0, "model": 2, "not run": 0, "warned": 0}
