@@ -14,6 +14,8 @@ from typing import Any
 
 import duckdb
 
+from database_errors import is_disk_full
+
 # Errors about the text of a statement quote the statement, which holds no value of a row.
 _ABOUT_SQL = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 
@@ -28,6 +30,8 @@ def without_values(error: BaseException) -> str:
     line = str(error).split("\n", 1)[0]
     if quote := _QUOTE.search(line):
         line = f"{line[: quote.start()]}'***'"
+    if is_disk_full(error):
+        line += ": the disk is full"  # what it says of a path follows the quotation mark
     return _LONG_NUMBER.sub("***", line)
 
 
