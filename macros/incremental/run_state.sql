@@ -14,7 +14,7 @@
         {%- set last = last_run() -%}
         {%- set mode = 'touched' if continues(last, facts) else 'full' -%}
         {%- if last is not none and not last.is_complete -%}
-            {%- do forget_history_of(last.as_of) -%}
+            {%- do forget_history_of(last.build_number) -%}
         {%- endif -%}
         {%- if mode == 'full' -%}
             {%- do run_query('drop schema if exists touched cascade') -%}
@@ -34,7 +34,7 @@
             ~ ' as previous_row_id, '
             ~ ("timestamp '" ~ last.as_of ~ "'" if mode == 'touched' else 'cast(null as timestamp)')
             ~ ' as previous_as_of, ' ~ (is_whole_project() | string | lower) ~ ' as is_whole, '
-            ~ 'false as is_complete'
+            ~ next_build_number(last) ~ ' as build_number, false as is_complete'
         ) -%}
         {%- do log('parley: ' ~ ('only what is new or ripe since ' ~ last.as_of if mode == 'touched' else 'all rows'), info=true) -%}
     {%- endif -%}
@@ -64,13 +64,26 @@
 
 
 {#- Take back what a run that came to no end, and so was not published, added to the histories. -#}
-{% macro forget_history_of(instant) -%}
+{% macro forget_history_of(build_number) -%}
     {%- for node in graph.nodes.values() if node.config.incremental_strategy == 'history' -%}
         {%- set relation = load_relation(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) -%}
         {%- if relation is not none -%}
-            {%- do run_query('delete from ' ~ relation ~ " where known_at = timestamp '" ~ instant ~ "'") -%}
+            {%- do run_query('delete from ' ~ relation ~ ' where build_number = ' ~ build_number) -%}
         {%- endif -%}
     {%- endfor -%}
+{%- endmacro %}
+
+
+{#- The number of a run: one more than of all that histories know of, and than the last one's. -#}
+{% macro next_build_number(last) -%}
+    {%- set numbers = [last.build_number | int if last else 0] -%}
+    {%- for node in graph.nodes.values() if node.config.incremental_strategy == 'history' -%}
+        {%- set relation = load_relation(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) -%}
+        {%- if relation is not none -%}
+            {%- do numbers.append(run_query('select coalesce(max(build_number), 0) as newest from ' ~ relation).rows[0].newest | int) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(numbers | max + 1) }}
 {%- endmacro %}
 
 

@@ -76,6 +76,7 @@ select
         else 'late data'
     end as reason,
     verdicts.definition,
+    cast({{ this_run().build_number if this_run() else 1 }} as integer) as build_number,
     verdicts.decided_at,
     {{ as_of() }} as known_at
 from verdicts
