@@ -103,11 +103,12 @@ def count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 
 def marts(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
-    """All facts and dimensions, rows in order, without the warehouse's own columns."""
+    """All facts and dimensions, rows in order, without what tells of the builds themselves."""
     content = {}
     for (name,) in con.execute(
         "select table_name from duckdb_tables() where schema_name = 'marts' "
-        "and (table_name like 'fct!_%' escape '!' or table_name like 'dim!_%' escape '!')"
+        "and (table_name like 'fct!_%' escape '!' or table_name like 'dim!_%' escape '!') "
+        "and table_name <> 'fct_resolution_history'"
     ).fetchall():
         rows = con.execute(f"select columns('^[^_].*') from marts.{name} order by all")
         content[name] = rows.fetchall()
