@@ -28,3 +28,13 @@ def project(built: Project, tmp_path: Path) -> Project:
     """A copy of the built project; file times are kept, as in a clone nobody touched."""
     shutil.copytree(built.root, tmp_path / "clone", symlinks=True)
     return Project(tmp_path / "clone")
+
+
+# Suites that take minutes, the slowest last; everything else comes before them.
+SLOW = ("test_metricflow", "test_ducklake", "test_incremental", "test_faults", "test_kills")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run fast suites first, so that a simple mistake is told in minutes."""
+    order = {f"{name}.py": number for number, name in enumerate(SLOW, start=1)}
+    items.sort(key=lambda item: order.get(item.path.name, 0))
