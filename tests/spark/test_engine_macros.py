@@ -248,7 +248,8 @@ def test_merged_arrays(on_both: Compare) -> None:
         return (
             f"select {size}, {places} from (select {merged} as merged from "
             f"(select name, {array} as sorted from "
-            "(values ('a', 3), ('a', -1), ('b', 3), ('b', 2)) as inputs(name, value) group by name) as arrays) as all_values"
+            "(values ('a', 3), ('a', -1), ('b', 3), ('b', 2)) as inputs(name, value) "
+            "group by name) as arrays) as all_values"
         )
 
     assert on_both(query) == [(4, -1, 2, 3, 3, None)]
