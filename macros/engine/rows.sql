@@ -16,7 +16,7 @@ from (
 ) as parts
 {%- endmacro %}
 
-{% macro spark__split_rows(model_name, columns, text, part) -%}
+{% macro spark__split_rows(relation, columns, text, part) -%}
 select distinct
     {{ columns | join(', ') }},
     trim({{ part }}) as {{ part }}
@@ -24,7 +24,7 @@ from (
     select
         {{ columns | join(', ') }},
         explode(split({{ text }}, '[|]')) as {{ part }}
-    from {{ ref(model_name) }}
+    from {{ relation }}
     where {{ text }} is not null
 ) as parts
 {%- endmacro %}

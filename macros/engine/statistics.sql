@@ -22,6 +22,10 @@
     list_sort(flatten(list({{ array }})))
 {%- endmacro %}
 
+{% macro spark__merged_arrays(array) -%}
+    array_sort(flatten(collect_list({{ array }})))
+{%- endmacro %}
+
 {#- Number of elements of an array. -#}
 {% macro array_size(array) -%}
     {{ return(adapter.dispatch('array_size', 'parley')(array)) }}
