@@ -71,7 +71,7 @@
 {% macro spark__to_date(text) -%}
     try_cast(
         regexp_extract(
-            {{ text }}, '^ *([0-9]{4}-[0-9]{1,2}-[0-9]{1,2})([T ].*)?$', 1
+            {{ text }}, '^ *((?!0000)[0-9]{4}-[0-9]{1,2}-[0-9]{1,2})([T ].*)?$', 1
         ) as date
     )
 {%- endmacro %}

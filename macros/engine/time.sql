@@ -39,7 +39,14 @@
     {%- set clock = '[T ][0-9]{1,2}:[0-9]{1,2}' -%}
     {%- set seconds = ':[0-9]{1,2}([.][0-9]+)?' -%}
     {%- set offset = '(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)' -%}
+    {%- set minutes = '[0-9]{2}:[0-9]{2}' -%}
     case
+        when {{ text }} like '0000%' then null
+        when {{ text }}
+            rlike '^[0-9]{4}-[0-9]{2}-[0-9]{2}(T{{ minutes }}Z|[T ]{{ minutes }}[+-](0[0-9]|1[0-5]):[0-5][0-9])$'
+            then try_cast(
+                concat(substr({{ text }}, 1, 16), ':00', substr({{ text }}, 17)) as timestamp
+            )
         when {{ text }} rlike '^[0-9]{4}-[0-9]{2}-[0-9]{2}{{ clock }}{{ seconds }}{{ offset }}$'
             then try_cast({{ text }} as timestamp)
         when {{ text }} rlike '^[0-9]{4}-[0-9]{2}-[0-9]{2}({{ clock }}({{ seconds }})?)?$'
