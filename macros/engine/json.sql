@@ -29,7 +29,10 @@
 {%- endmacro %}
 
 {% macro default__epoch_microseconds(text) -%}
-    cast(round(try_cast({{ text }} as decimal(20, 9)) * 1000000) as bigint)
+    case
+        when {{ text }} not like '%!_%' escape '!'
+            then cast(round(try_cast({{ text }} as decimal(20, 9)) * 1000000) as bigint)
+    end
 {%- endmacro %}
 
 {#- Microseconds since 1970 to a UTC timestamp. -#}
