@@ -13,7 +13,7 @@
         {%- set facts = run_facts() -%}
         {%- set last = last_run() -%}
         {%- set mode = 'touched' if continues(last, facts) else 'full' -%}
-        {%- if last is not none and not last.is_complete -%}
+        {%- if last is not none and not last.is_complete and last.build_number -%}
             {%- do forget_history_of(last.build_number) -%}
         {%- endif -%}
         {%- if mode == 'full' -%}
@@ -76,7 +76,7 @@
 
 {#- The number of a run: one more than of all that histories know of, and than the last one's. -#}
 {% macro next_build_number(last) -%}
-    {%- set numbers = [last.build_number | int if last else 0] -%}
+    {%- set numbers = [(last.build_number or 0) | int if last else 0] -%}
     {%- for node in graph.nodes.values() if node.config.incremental_strategy == 'history' -%}
         {%- set relation = load_relation(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) -%}
         {%- if relation is not none -%}
