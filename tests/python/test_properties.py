@@ -66,8 +66,13 @@ def full() -> Warehouse:
 
 
 def cell(value: Any) -> Any:
-    """A cell as it is compared: sums may differ in the last digits with the order of rows."""
-    return f"{value:.9g}" if isinstance(value, float) else value
+    """A cell as it is compared: sums may differ in the last digits with the order of rows.
+
+    What is left of a sum that cancels out is no digit of it: below 1e-12 a value is 0.
+    """
+    if not isinstance(value, float):
+        return value
+    return "0" if abs(value) < 1e-12 else f"{value:.9g}"
 
 
 def contents(warehouse: Warehouse, table: str) -> Counter[tuple[Any, ...]]:

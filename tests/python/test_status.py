@@ -31,7 +31,10 @@ class Clone:
         self.settings = Settings(None, self.warehouse, project.published, 3)
 
     def status(self, hours_later: float = 0) -> dict[str, Any]:
-        now = datetime.now(UTC) + timedelta(hours=hours_later)
+        """The status so many hours after the last run ended, whenever that was."""
+        runs = read_runs(self.warehouse)
+        ended = datetime.fromisoformat(runs[-1]["ended_at"]) if runs else datetime.now(UTC)
+        now = ended + timedelta(hours=hours_later)
         return status.collect(self.settings, status.FRESH_HOURS, now)
 
     def reasons(self, hours_later: float = 0) -> str:
