@@ -210,6 +210,7 @@ inner join touched.orphans
             'accepted_values': meta.get('accepted_values', []),
             'default': meta.get('default'),
             'personal': meta.get('personal', false),
+            'stays_in_raw': meta.get('stays_in_raw', false),
         }) -%}
     {%- endfor -%}
     {{ return(columns) }}
@@ -237,13 +238,13 @@ inner join touched.orphans
 {%- endmacro %}
 
 
-{#- The rows of a raw relation with a column <name>_typed beside every column that is not text, so that
-    each text is cast once. -#}
+{#- The rows of a raw relation with a column <name>_typed beside every column, so that each text is cast
+    or masked once, and as it is read: a value that a column holds many times is then looked at once. -#}
 {% macro typed_rows(landed, columns) -%}
 select
     landed.*
-    {%- for column in columns if column.data_type != 'string' %},
-    {{ try_typed('landed.' ~ column.name, column.data_type) }} as {{ column.name }}_typed
+    {%- for column in columns %},
+    {{ try_typed('landed.' ~ column.name, column) }} as {{ column.name }}_typed
     {%- endfor %}
 from {{ landed }} as landed
 {%- endmacro %}
@@ -269,7 +270,7 @@ inner join (
 
 {#- The value of a column of typed_rows, its default where it is null. -#}
 {% macro typed_value(column) -%}
-    {%- set typed = publishable(column, column.name) if column.data_type == 'string' else column.name ~ '_typed' -%}
+    {%- set typed = column.name ~ '_typed' -%}
     {%- if column.default is not none -%}
         coalesce({{ typed }}, {{ "'" ~ column.default ~ "'" if column.data_type == 'string' else column.default }})
     {%- else -%}
@@ -280,9 +281,10 @@ inner join (
 
 {#- A text column without direct identifiers: personal columns and listed values as they are, because
     the ones are not published and the others cannot hold any; ids that identify hashed, all else
-    masked. -#}
+    masked. What stays in `raw` is null. -#}
 {% macro publishable(column, text) -%}
-    {%- if column.data_type != 'string' or column.personal or column.accepted_values -%} {{ text }}
+    {%- if column.stays_in_raw -%} cast(null as string)
+    {%- elif column.data_type != 'string' or column.personal or column.accepted_values -%} {{ text }}
     {%- elif column.name in ('bot_id', 'flow_id', 'step_id') -%} {{ mask_identifiers(text) }}
     {%- elif column.role in ('primary_key', 'parent') or column.name.endswith('_id') -%} {{ opaque_id(text) }}
     {%- else -%} {{ mask_identifiers(text) }}
@@ -290,9 +292,10 @@ inner join (
 {%- endmacro %}
 
 
-{#- A text as a type, null where it is not one. -#}
-{% macro try_typed(text, data_type) -%}
-    {%- if data_type == 'string' -%} {{ text }}
+{#- A text as the type of a column, null where it is not one; texts without direct identifiers. -#}
+{% macro try_typed(text, column) -%}
+    {%- set data_type = column.data_type -%}
+    {%- if data_type == 'string' -%} {{ publishable(column, text) }}
     {%- elif data_type == 'timestamp' -%} {{ to_utc(text, 'landed._time_zone') }}
     {%- elif data_type == 'bigint' -%} {{ to_integer(text) }}
     {%- elif data_type == 'double' -%} {{ to_number(text) }}

@@ -48,3 +48,17 @@ select explode(sequence(
 )) as date_day
 from {{ bounds }}
 {%- endmacro %}
+
+{#- The last value of a window's frame that is not null: what goes before `over`. As cheap as looking at
+    one row, where max() of what only ever grows looks at them all. -#}
+{% macro last_known(value) -%}
+    {{ return(adapter.dispatch('last_known', 'parley')(value)) }}
+{%- endmacro %}
+
+{% macro default__last_known(value) -%}
+    last_value({{ value }} ignore nulls)
+{%- endmacro %}
+
+{% macro spark__last_known(value) -%}
+    last_value({{ value }}) ignore nulls
+{%- endmacro %}

@@ -10,6 +10,8 @@
     case
         when {{ text }} not like '____-__-__%' or {{ text }} like '0000%' or {{ text }} like '%(BC)%'
             then null
+        when {{ text }} like '____-__-__T__:__:__' and coalesce({{ zone }}, 'UTC') = 'UTC'
+            then try_cast({{ text }} as timestamp)
         when {{ text }} like '____-__-__T__:__Z'
             then try_cast(substr({{ text }}, 1, 16) as timestamp)
         when {{ text }} like '%Z' then try_cast({{ text }} as timestamp)

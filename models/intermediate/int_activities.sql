@@ -22,12 +22,7 @@ messages as (
         'message' as activity,
         messages._row_id as message_key,
         messages.message_id,
-        messages.sender_type,
-        messages.kind,
-        messages.intent,
-        messages.intent_confidence,
-        messages.cited_sources is not null
-        or coalesce(messages.action_status = 'success', false) as has_source
+        messages.sender_type
     from {{ changed('conformed_messages') }} as messages
     inner join conversations on messages.conversation_key = conversations.conversation_key
     where
@@ -72,27 +67,33 @@ walk as (
         activity,
         cast(null as bigint) as message_key,
         cast(null as string) as message_id,
-        cast(null as string) as sender_type,
-        cast(null as string) as kind,
-        cast(null as string) as intent,
-        cast(null as double) as intent_confidence,
-        false as has_source
+        cast(null as string) as sender_type
     from marks
 
 ),
 
 looked_back as (
 
+    -- what is not needed any more is left behind: a window sorts all it is given
     select
-        walk.*,
+        conversation_key,
+        activity,
+        message_key,
+        sender_type,
+        happened_at,
         row_number() over so_far as activity_number,
-        max(case when activity <> 'close' then happened_at end) over before as previous_activity_at,
-        max(case when activity = 'message' then happened_at end) over before as previous_message_at,
-        min(case when activity = 'message' then happened_at end) over before as first_message_at,
-        max(case when sender_type = 'contact' then happened_at end) over before
+        {{ last_known("case when activity <> 'close' then happened_at end") }} over before
+            as previous_activity_at,
+        {{ last_known("case when activity = 'message' then happened_at end") }} over before
+            as previous_message_at,
+        min(case when activity = 'message' then happened_at end) over throughout
+            as first_message_at,
+        {{ last_known("case when sender_type = 'contact' then happened_at end") }} over before
             as previous_contact_at,
-        max(case when sender_type = 'bot' then happened_at end) over before as previous_bot_at,
-        max(case when activity = 'close' then happened_at end) over before as last_closed_at,
+        {{ last_known("case when sender_type = 'bot' then happened_at end") }} over before
+            as previous_bot_at,
+        {{ last_known("case when activity = 'close' then happened_at end") }} over before
+            as last_closed_at,
         count(case when sender_type = 'bot' then 1 end) over before as bot_messages_before,
         count(case when sender_type in ('bot', 'agent') then 1 end) over before as replies_before
     from walk
@@ -105,6 +106,11 @@ looked_back as (
             partition by conversation_key
             order by happened_at, (case when activity = 'message' then 1 else 0 end), message_id
             rows between unbounded preceding and 1 preceding
+        ),
+        throughout as (
+            partition by conversation_key
+            order by happened_at, (case when activity = 'message' then 1 else 0 end), message_id
+            rows between unbounded preceding and unbounded following
         )
 
 ),
@@ -112,7 +118,16 @@ looked_back as (
 cut as (
 
     select
-        *,
+        conversation_key,
+        activity,
+        message_key,
+        sender_type,
+        happened_at,
+        activity_number,
+        previous_message_at,
+        previous_bot_at,
+        bot_messages_before,
+        replies_before,
         case
             when activity <> 'message' then false
             when previous_message_at is null then true
@@ -151,12 +166,7 @@ select
     cast(episode_number as integer) as episode_number,
     cast(session_number as integer) as session_number,
     message_key,
-    message_id,
     sender_type,
-    kind,
-    intent,
-    intent_confidence,
-    has_source,
     starts_episode,
     bot_messages_before,
     replies_before,

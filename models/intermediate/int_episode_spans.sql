@@ -20,5 +20,5 @@ select
     max(case when sender_type = 'bot' then happened_at end) as last_bot_at,
     min(case when sender_type = 'agent' then happened_at end) as first_agent_at
 from {{ changed('int_activities') }}
-where message_id is not null
+where message_key is not null
 group by conversation_key, episode_number

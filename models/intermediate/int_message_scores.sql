@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='changed',
-    unique_key='conversation_key',
-) }}
+{{ config(materialized='ephemeral') }}
 
 -- depends_on: {{ ref('int_changed_conversations') }}
 -- Grain: public message. Key: message_key.

@@ -17,7 +17,7 @@ with per_session as (
         count(case when sender_type = 'contact' then 1 end) as contact_message_count,
         count(case when sender_type = 'bot' then 1 end) as bot_message_count,
         min(case when sender_type = 'contact' then happened_at end) as first_contact_at,
-        max(case when message_id is not null then happened_at end) as last_message_at,
+        max(case when message_key is not null then happened_at end) as last_message_at,
         max(episode_number) as last_episode_number
     from {{ changed('int_activities') }}
     group by conversation_key, session_number

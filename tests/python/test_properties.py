@@ -234,9 +234,9 @@ def test_turns_partition_contact_messages(built: Warehouse) -> None:
     begun = []
     previous: Row | None = None
     for row in built.query(
-        "select a.conversation_key, a.session_number, a.episode_number, a.message_id, "
-        "a.sender_type from intermediate.int_activities as a "
-        "inner join marts.fct_messages using (message_id) order by 1, a.activity_number"
+        "select m.conversation_key, m.session_number, m.episode_number, m.message_id, "
+        "m.sender_type from intermediate.int_messages as m "
+        "inner join marts.fct_messages using (message_id) order by 1, m.activity_number"
     ):
         here = (row["conversation_key"], row["session_number"], row["episode_number"])
         if row["sender_type"] == "contact":

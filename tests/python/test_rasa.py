@@ -263,7 +263,9 @@ def test_handoff_in_a_tracker_store_is_a_handoff(made_up: Path, build: Build) ->
             "select initiated_at - requested_at = interval 1 second from marts.fct_handoffs"
         ).fetchall()
         messages = con.execute(
-            "select sender_type, kind, text from conformed.messages order by message_id"
+            "select messages.sender_type, messages.kind, staged.text from conformed.messages "
+            "inner join staging.stg_rasa__messages as staged using (message_id) "
+            "order by message_id"
         ).fetchall()
     assert handoffs == [("bot", "action_human_handoff", 3.0, "whatsapp")]
     assert requested == [(True,)]

@@ -3,7 +3,7 @@
 with predicted as (
 
     select distinct intent
-    from {{ ref('int_activities') }}
+    from {{ ref('int_messages') }}
     where intent is not null
 
 )

@@ -6,23 +6,7 @@
 
 -- Grain: public message of an episode. Key: message_id.
 -- Left out: tests and spam, private and system messages, and every text.
-with turn_members as (
-
-    select
-        messages.message_key,
-        turns.started_at as turn_started_at
-    from {{ changed('int_messages') }} as messages
-    inner join {{ changed('int_turns') }} as turns
-        on
-            messages.conversation_key = turns.conversation_key
-            and messages.session_number = turns.session_number
-            and messages.episode_key = turns.episode_key
-            and messages.replies_before = turns.replies_before
-    where messages.sender_type = 'contact'
-
-),
-
-moods as (
+with moods as (
 
     select
         messages.episode_key,
@@ -33,8 +17,8 @@ moods as (
                     - min_by(scores.sentiment, messages.activity_number)
         end as sentiment_shift
     from {{ changed('int_messages') }} as messages
-    inner join {{ changed('int_message_scores') }} as scores
-        on messages.message_key = scores.message_key
+    inner join {{ changed('conformed_messages') }} as scores
+        on messages.message_key = scores._row_id
     where
         messages.sender_type = 'contact'
         and scores.sentiment is not null
@@ -65,7 +49,7 @@ select
     case when recommendations.is_mature then recommendations.is_accepted end as is_accepted,
     recommendations.message_key is not null as is_recommendation,
     {{ local_day('messages.sent_at') }} as sent_date,
-    {{ local_day('turn_members.turn_started_at') }} as turn_started_date,
+    {{ local_day('turns.started_at') }} as turn_started_date,
     {{ local_day('episodes.started_at') }} as episode_started_date,
     messages.sent_at
 from {{ changed('int_messages') }} as messages
@@ -73,9 +57,15 @@ inner join {{ changed('int_episode_dimensions') }} as episodes
     on messages.episode_key = episodes.episode_key
 inner join {{ changed('int_conversations') }} as conversations
     on messages.conversation_key = conversations.conversation_key
-inner join {{ changed('int_message_scores') }} as scores
+inner join {{ ref('int_message_scores') }} as scores
     on messages.message_key = scores.message_key
-left join turn_members on messages.message_key = turn_members.message_key
+left join {{ changed('int_turns') }} as turns
+    on
+        messages.conversation_key = turns.conversation_key
+        and messages.session_number = turns.session_number
+        and messages.episode_key = turns.episode_key
+        and case when messages.sender_type = 'contact' then messages.replies_before end
+        = turns.replies_before
 left join moods on messages.message_key = moods.first_message_key
 left join {{ changed('int_recommendations') }} as recommendations
     on messages.message_key = recommendations.message_key

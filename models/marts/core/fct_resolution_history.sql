@@ -4,28 +4,36 @@
 -- verdict_number.
 -- Left out: pending verdicts, and builds that found the verdict they knew. Never rebuilt: what was
 -- published once stays on record, beside what late data or another policy made of it.
-with verdicts as (
+with policies as (
+
+    select
+        policy,
+        concat_ws(
+            '|',
+            cast(window_hours as string),
+            anchor,
+            answer_rule,
+            cast(agent_reply_blocks as string),
+            cast(request_blocks as string),
+            cast(negative_feedback_blocks as string),
+            cast(abandonment_blocks as string),
+            cast(return_blocks_hours as string),
+            '{{ var("episode_idle_hours") }}'
+        ) as definition
+    from {{ ref('conformed_resolution_policies') }}
+
+),
+
+verdicts as (
 
     select
         resolutions.episode_id,
         resolutions.policy,
         resolutions.verdict,
         resolutions.decided_at,
-        concat_ws(
-            '|',
-            cast(policies.window_hours as string),
-            policies.anchor,
-            policies.answer_rule,
-            cast(policies.agent_reply_blocks as string),
-            cast(policies.request_blocks as string),
-            cast(policies.negative_feedback_blocks as string),
-            cast(policies.abandonment_blocks as string),
-            cast(policies.return_blocks_hours as string),
-            '{{ var("episode_idle_hours") }}'
-        ) as definition
+        policies.definition
     from {{ fresh_rows('fct_resolutions') }} as resolutions
-    inner join {{ ref('conformed_resolution_policies') }} as policies
-        on resolutions.policy = policies.policy
+    inner join policies on resolutions.policy = policies.policy
     where resolutions.verdict <> 'pending'
 
 ),
