@@ -120,6 +120,8 @@ INSTANTS = [
     "2026-03-01X09:30", "2026-03-01Z", "2026-03-01T09:30:00,5", "26-03-01", "tomorrow",
     "1969-12-31T23:59:59.999999Z", "2026-03-29 02:30:00", "2026-10-25 01:59:59",
     "2026-10-25 02:00:00", "2026-10-25 02:30:00", "2026-10-25 03:00:00", "2026-03-29T01:00:00Z",
+    "2026-03-01T09:30:15", "2026-03-29T02:30:15", "2026-03-01T09:30+02", "2026-03-01T09:30:+2",
+    "2026-03-01T09:30:1z", "2026-02-30T09:30:15", "2026-03-01T24:30:15",
 ]  # fmt: skip
 JSON = [
     None, "", "{}", '{"a": 1}', '{"a": null}', '{"a": "x"}', '{"a": {"b": "y"}}', '{"a": true}',
@@ -254,6 +256,18 @@ def test_merged_arrays(on_both: Compare) -> None:
         )
 
     assert on_both(query) == [(4, -1, 2, 3, 3, None)]
+
+
+def test_last_known(on_both: Compare) -> None:
+    def query(macros: Macros) -> str:
+        last = macros.dispatch("last_known")("case when value > 1 then value end")
+        return (
+            f"select place, {last} over (partition by name order by place rows between unbounded "
+            "preceding and 1 preceding) as last from (values ('a', 1, 1), ('a', 2, 5), "
+            "('a', 3, null), ('a', 4, 2), ('a', 5, 3), ('b', 6, 9)) as inputs(name, place, value)"
+        )
+
+    assert on_both(query) == [(1, None), (2, None), (3, 5), (4, 5), (5, 2), (6, None)]
 
 
 def test_ordered_concat(on_both: Compare) -> None:
