@@ -22,7 +22,14 @@ messages as (
         'message' as activity,
         messages._row_id as message_key,
         messages.message_id,
-        messages.sender_type
+        messages.sender_type,
+        messages.kind is null
+        or messages.kind in ('answer', 'recommendation') as is_answering,
+        messages.cited_sources is not null
+        or coalesce(messages.action_status = 'success', false) as has_source,
+        coalesce(messages.kind = 'prompt', false) as is_prompt,
+        coalesce(messages.kind = 'fallback', false) as is_fallback,
+        coalesce(messages.kind = 'recommendation', false) as is_recommendation
     from {{ changed('conformed_messages') }} as messages
     inner join conversations on messages.conversation_key = conversations.conversation_key
     where
@@ -67,7 +74,12 @@ walk as (
         activity,
         cast(null as bigint) as message_key,
         cast(null as string) as message_id,
-        cast(null as string) as sender_type
+        cast(null as string) as sender_type,
+        false as is_answering,
+        false as has_source,
+        false as is_prompt,
+        false as is_fallback,
+        false as is_recommendation
     from marks
 
 ),
@@ -80,6 +92,11 @@ looked_back as (
         activity,
         message_key,
         sender_type,
+        is_answering,
+        has_source,
+        is_prompt,
+        is_fallback,
+        is_recommendation,
         happened_at,
         row_number() over so_far as activity_number,
         {{ last_known("case when activity <> 'close' then happened_at end") }} over before
@@ -122,6 +139,11 @@ cut as (
         activity,
         message_key,
         sender_type,
+        is_answering,
+        has_source,
+        is_prompt,
+        is_fallback,
+        is_recommendation,
         happened_at,
         activity_number,
         previous_message_at,
@@ -167,6 +189,11 @@ select
     cast(session_number as integer) as session_number,
     message_key,
     sender_type,
+    is_answering,
+    has_source,
+    is_prompt,
+    is_fallback,
+    is_recommendation,
     starts_episode,
     bot_messages_before,
     replies_before,

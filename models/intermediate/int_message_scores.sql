@@ -2,7 +2,7 @@
 
 -- depends_on: {{ ref('int_changed_conversations') }}
 -- Grain: public message. Key: message_key.
--- Left out: the text. What a person or a model judged of the message, and what it cost.
+-- Left out: the text. What the message is, what a person or a model judged of it, and its cost.
 with stale as (
 
     select
@@ -16,6 +16,9 @@ with stale as (
 select
     messages._row_id as message_key,
     messages.conversation_key,
+    messages.message_id,
+    messages.kind,
+    messages.intent,
     messages.sentiment,
     messages.intent_label is not null as is_labelled,
     coalesce(messages.intent = messages.intent_label, false) as is_label_met,

@@ -18,9 +18,7 @@ with recommendations as (
     from {{ changed('int_messages') }} as messages
     inner join {{ changed('int_episodes') }} as episodes
         on messages.episode_key = episodes.episode_key
-    where
-        messages.sender_type = 'bot'
-        and messages.kind = 'recommendation'
+    where messages.is_recommendation
 
 ),
 

@@ -11,10 +11,21 @@
 with contact_messages as (
 
     select
-        messages.*,
+        messages.conversation_key,
+        messages.episode_key,
+        messages.session_number,
+        messages.episode_number,
+        messages.activity_number,
+        messages.replies_before,
+        messages.sent_at,
+        said.message_id,
+        said.intent,
+        said.intent_confidence,
         coalesce(intents.needs_answer, true) as intent_needs_answer
     from {{ changed('int_messages') }} as messages
-    left join {{ ref('conformed_intents') }} as intents on messages.intent = intents.intent
+    inner join {{ changed('conformed_messages') }} as said
+        on messages.message_key = said._row_id
+    left join {{ ref('conformed_intents') }} as intents on said.intent = intents.intent
     where messages.sender_type = 'contact'
 
 ),
@@ -66,7 +77,8 @@ replies as (
         replies_before,
         activity_number,
         sender_type,
-        kind,
+        is_prompt,
+        is_fallback,
         sent_at
     from {{ changed('int_messages') }}
     where sender_type in ('bot', 'agent')
@@ -79,7 +91,8 @@ replied as (
         followed.*,
         replies.sent_at as replied_at,
         replies.sender_type as replied_by,
-        replies.kind as reply_kind
+        coalesce(replies.is_prompt or replies.is_fallback, false) as is_asked_back,
+        coalesce(replies.is_fallback, false) as is_answered_by_fallback
     from followed
     left join replies
         on
@@ -143,7 +156,6 @@ select
     paired.replies_before,
     paired.turn_id,
     paired.replied_by,
-    paired.reply_kind,
     case
         when not episodes.is_bot_ever_on_duty then 'agent'
         when episodes.agent_responsible_from <= paired.started_at then 'agent'
@@ -154,7 +166,7 @@ select
     coalesce(
         paired.intent_confidence < {{ var('low_confidence_threshold') }}, false
     ) as is_low_confidence,
-    (paired.replied_by = 'bot' and coalesce(paired.reply_kind in ('prompt', 'fallback'), false))
+    paired.is_asked_back
     or coalesce(
         episodes.handoff_initiated_at >= paired.started_at
         and (
@@ -165,7 +177,7 @@ select
     ) as is_handled_with_care,
     paired.needs_answer,
     paired.is_recognised,
-    paired.has_fallback_intent or coalesce(paired.reply_kind = 'fallback', false) as is_fallback,
+    paired.has_fallback_intent or paired.is_answered_by_fallback as is_fallback,
     paired.is_recognised
     and coalesce(paired.intent = paired.previous_intent, false)
     and coalesce(paired.previous_replied_by = 'bot', false) as is_rephrase,

@@ -40,9 +40,9 @@ early_states as (
         decisions.episode_key,
         decisions.policy,
         max(case when messages.is_answer then messages.sent_at end) as last_answer_at,
-        max_by(messages.message_id, messages.activity_number) filter (
+        max_by(messages.message_key, messages.activity_number) filter (
             where messages.is_answer
-        ) as last_answer_id,
+        ) as last_answer_key,
         max_by(messages.is_prompt, messages.activity_number) as ends_with_prompt
     from decisions
     inner join {{ ref('int_messages') }} as messages
@@ -68,7 +68,7 @@ states as (
         end as last_answer_at,
         case
             when decisions.is_complete then involved.last_answer_id
-            else early_states.last_answer_id
+            else early_answers.message_id
         end as last_answer_id,
         case
             when decisions.is_complete then involved.ends_with_prompt
@@ -80,6 +80,8 @@ states as (
         on
             decisions.episode_key = early_states.episode_key
             and decisions.policy = early_states.policy
+    left join {{ ref('conformed_messages') }} as early_answers
+        on early_states.last_answer_key = early_answers._row_id
 
 ),
 

@@ -3,7 +3,7 @@
 with messages as (
 
     select
-        message_id,
+        message_key,
         sender_type,
         lag(sender_type) over (
             partition by conversation_key, session_number, episode_number
@@ -15,11 +15,13 @@ with messages as (
 
 expected as (
 
-    select message_id
+    select said.message_id
     from messages
+    inner join {{ ref('conformed_messages') }} as said
+        on messages.message_key = said._row_id
     where
-        sender_type = 'contact'
-        and coalesce(previous_sender_type, 'none') <> 'contact'
+        messages.sender_type = 'contact'
+        and coalesce(messages.previous_sender_type, 'none') <> 'contact'
 
 )
 

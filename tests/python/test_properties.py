@@ -234,8 +234,9 @@ def test_turns_partition_contact_messages(built: Warehouse) -> None:
     begun = []
     previous: Row | None = None
     for row in built.query(
-        "select m.conversation_key, m.session_number, m.episode_number, m.message_id, "
+        "select m.conversation_key, m.session_number, m.episode_number, said.message_id, "
         "m.sender_type from intermediate.int_messages as m "
+        "inner join conformed.messages as said on m.message_key = said._row_id "
         "inner join marts.fct_messages using (message_id) order by 1, m.activity_number"
     ):
         here = (row["conversation_key"], row["session_number"], row["episode_number"])

@@ -3,7 +3,7 @@
 with predicted as (
 
     select distinct intent
-    from {{ ref('int_messages') }}
+    from {{ ref('fct_messages') }}
     where intent is not null
 
 )

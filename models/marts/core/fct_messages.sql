@@ -27,14 +27,14 @@ with moods as (
 )
 
 select
-    messages.message_id,
+    scores.message_id,
     episodes.episode_id,
     conversations.conversation_id,
     {{ conversation_attributes() }},
     {{ episode_attributes() }},
     messages.sender_type,
-    messages.kind,
-    messages.intent,
+    scores.kind,
+    scores.intent,
     case when messages.sender_type = 'contact' then scores.sentiment end as sentiment,
     moods.sentiment_shift,
     scores.llm_cost,
