@@ -27,6 +27,7 @@ from checkpoints import CheckpointError, Checkpoints
 from compact import compact_if_asked
 from contract import ContractError
 from database_errors import holder_text, is_disk_full
+from disk_need import DiskNeedError, check_disk
 from faults import PlaceError, check_places, is_damaged, set_aside
 from load import (
     DEMO,
@@ -102,19 +103,32 @@ class Settings:
 # ------------------------------------------------------------------------------------- loading
 
 
-def load(settings: Settings, run: Run) -> str:
+def load(settings: Settings, run: Run, *, force: bool) -> str:
     """Load what is new; return a digest of everything loaded so far.
 
     Without a landing, own rows loaded before are built as they are, else the demo.
 
     Raises:
+        DiskNeedError: the build would not find room; nothing was loaded.
         LandingError: something landed is refused, or the warehouse cannot be opened.
     """
     with opened_warehouse(settings.warehouse) as con:
         is_own = bool(settings.landing) or holds_own_rows(con)
         run.note(holds="own" if is_own else "demo")
-        if settings.landing or not is_own:
-            landing = Path(settings.landing) if settings.landing else DEMO
+        landing = Path(settings.landing) if settings.landing else None if is_own else DEMO
+
+        def is_spared() -> bool:
+            return not force and is_current(settings, fingerprint(settings, _loads(con)))
+
+        if told := check_disk(
+            con,
+            landing,
+            warehouse=settings.warehouse,
+            published=settings.published,
+            is_spared=is_spared,
+        ):
+            print(told, file=sys.stderr, flush=True)
+        if landing:
             report = load_landing(con, landing, progress=True)
             run.note(
                 loaded={
@@ -133,7 +147,12 @@ def load(settings: Settings, run: Run) -> str:
                 "before.",
                 flush=True,
             )
-        loads = con.execute("from raw._loads order by all").fetchall()
+        return _loads(con)
+
+
+def _loads(con: duckdb.DuckDBPyConnection) -> str:
+    """Digest of everything loaded so far."""
+    loads = con.execute("from raw._loads order by all").fetchall()
     return hashlib.sha256(repr(loads).encode()).hexdigest()
 
 
@@ -361,8 +380,8 @@ def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests
     A damaged warehouse of ours is set aside and built anew.
 
     Raises:
-        BuildError, CheckpointError, ContractError, LandingError, LockHeldError, OSError,
-            PlaceError, PublishError: the build failed; `current` is what it was.
+        BuildError, CheckpointError, ContractError, DiskNeedError, LandingError, LockHeldError,
+            OSError, PlaceError, PublishError: the build failed; `current` is what it was.
     """
     settings.warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
@@ -386,7 +405,7 @@ def _build(
     settings: Settings, run: Run, options: Sequence[str], *, force: bool, unit_tests: bool
 ) -> None:
     with run.step("load"):
-        loaded = load(settings, run)
+        loaded = load(settings, run, force=force)
         compact_if_asked(settings.warehouse)
     if not force and is_current(settings, fingerprint(settings, loaded)):
         current = current_release(settings.published)
@@ -504,6 +523,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         BuildError,
         CheckpointError,
         ContractError,
+        DiskNeedError,
         LandingError,
         OSError,
         PlaceError,
