@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ class Settings:
     warehouse: Path
     published: Path
     keep: int
+    ignores_disk: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -120,12 +121,14 @@ def load(settings: Settings, run: Run, *, force: bool) -> str:
         def is_spared() -> bool:
             return not force and is_current(settings, fingerprint(settings, _loads(con)))
 
-        if told := check_disk(
-            con,
-            landing,
-            warehouse=settings.warehouse,
-            published=settings.published,
-            is_spared=is_spared,
+        if not settings.ignores_disk and (
+            told := check_disk(
+                con,
+                landing,
+                warehouse=settings.warehouse,
+                published=settings.published,
+                is_spared=is_spared,
+            )
         ):
             print(told, file=sys.stderr, flush=True)
         if landing:
@@ -505,11 +508,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--unit-tests", action="store_true", help="run the models' unit tests as well"
     )
+    parser.add_argument(
+        "--ignore-disk", action="store_true", help="build although a disk seems too small"
+    )
     chosen = parser.parse_args(arguments)
     os.chdir(ROOT)
     options = ["--full-refresh"] if chosen.full_refresh else []
     try:
         settings = Settings.from_environment(os.environ)
+        settings = replace(settings, ignores_disk=chosen.ignore_disk)
         force = chosen.force or chosen.full_refresh or chosen.unit_tests
         build(settings, options, force=force, unit_tests=chosen.unit_tests)
     except LockHeldError as error:
