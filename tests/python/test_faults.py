@@ -335,8 +335,8 @@ def test_a_disk_too_small(project: Project) -> None:
         project,
         outcome,
         r"^The disk of \S+ has 50 MB free and about \d+ MB are needed \(.* for the warehouse, "
-        r".* for a release\): make room there, or name another disk with WAREHOUSE or PUBLISHED\. Nothing "
-        r"was loaded\.$",
+        r".* for a release\): make room there, or name another disk with WAREHOUSE or PUBLISHED\. "
+        r"Nothing was loaded\.$",
     )
     assert loads() == former
     assert read_runs(warehouse)[-1]["reason"].startswith("The disk of ")
