@@ -170,7 +170,7 @@ def check_room(needs: Iterable[Need], *, then: str) -> int:
         free = shutil.disk_usage(place).free
         if free < total:
             parts = ", ".join(f"{_gigabytes(need.bytes)} for {need.what}" for need in together)
-            settings = " or ".join(need.setting for need in together)
+            settings = " or ".join(dict.fromkeys(need.setting for need in together))
             raise DiskNeedError(
                 f"The disk of {place} has {_gigabytes(free)} free and about {_gigabytes(total)} "
                 f"are needed ({parts}): make room there, or name another disk with {settings}. "
