@@ -16,7 +16,7 @@ import duckdb
 from database_errors import DAMAGE
 from landed_file import name_sql
 from load import UnreadableWarehouseError
-from resources import ResourceError, memory_limit, spill_directory
+from resources import spill_directory
 from run_log import read_runs
 
 
@@ -38,10 +38,6 @@ def check_places(warehouse: Path, published: Path) -> None:
     salt = warehouse.parent / "salt"
     if not os.environ.get("PARLEY_SALT") and salt.exists() and not _is_readable(salt):
         raise PlaceError(f"The salt {salt} cannot be read; make it readable, or set PARLEY_SALT.")
-    try:
-        memory_limit()
-    except ResourceError as error:
-        raise PlaceError(str(error)) from None
     spill = spill_directory(warehouse)
     if not os.access(spill if spill.is_dir() else spill.parent, os.W_OK | os.X_OK):
         raise PlaceError(
