@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,20 +38,19 @@ class Measured:
 
 
 def size_of(path: Path) -> int:
-    """Bytes a file or the files below a directory occupy; files may vanish meanwhile."""
+    """Bytes a file or the files below a directory occupy; files may vanish meanwhile.
+
+    A file that is linked twice counts once.
+    """
+    sizes: dict[int, int] = {}
+    paths = [path]
     if path.is_dir():
-        total = 0
-        for folder, _, names in os.walk(path):
-            total += sum(_occupied(Path(folder) / name) for name in names)
-        return total
-    return _occupied(path)
-
-
-def _occupied(path: Path) -> int:
-    try:
-        return path.lstat().st_blocks * 512
-    except OSError:
-        return 0
+        paths = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+    for each in paths:
+        with suppress(OSError):
+            found = each.lstat()
+            sizes[found.st_ino] = found.st_blocks * 512
+    return sum(sizes.values())
 
 
 def _memory_of(process: psutil.Process) -> int:

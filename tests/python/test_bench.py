@@ -18,7 +18,7 @@ import pytest
 import bench
 from disk_need import Landed, build_needs, rows_of
 from landing import LandedFile
-from measured import CommandError, run_measured
+from measured import CommandError, run_measured, size_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = "20k"
@@ -60,6 +60,16 @@ def test_a_command_and_its_children_are_measured(tmp_path: Path) -> None:
     assert 8_000_000 <= taken.peak_disk_bytes < 8_200_000
     assert taken.seconds >= 1
     assert taken.cpu_seconds > 0
+
+
+def test_a_file_that_is_linked_twice_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "one").write_bytes(bytes(1_000_000))
+    once = size_of(tmp_path)
+    assert 1_000_000 <= once < 1_100_000
+    os.link(tmp_path / "one", tmp_path / "deep" / "two")
+    assert size_of(tmp_path) == once == size_of(tmp_path / "one")
+    assert size_of(tmp_path / "none") == 0
 
 
 def test_a_command_that_fails_is_told(tmp_path: Path) -> None:
