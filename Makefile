@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # A setting given to make reaches the scripts and dbt as PARLEY_<name>, to the letter.
-SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP FRESH PERSON OUT BEFORE DAYS POSTGRES POSTGRES_SCHEMA CATALOG LAKE
+SETTINGS := LANDING WAREHOUSE PUBLISHED AS_OF SALT KEEP FRESH PERSON OUT BEFORE DAYS POSTGRES POSTGRES_SCHEMA CATALOG LAKE MEMORY_LIMIT SPILL SIZE BENCH
 define export_setting
 ifeq ($$(origin $(1)),command line)
 export PARLEY_$(1) = $$(value $(1))
@@ -23,7 +23,7 @@ SQL := $(wildcard models tests/data)
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
 .PHONY: help install build status quality test test-spark lint format load erase subject-access prune
-.PHONY: publish-postgres ducklake docs lock audit clean
+.PHONY: publish-postgres ducklake bench docs lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ subject-access: install ## write all that is held about PERSON=<...> to the dire
 
 prune: install ## remove what landed and is older than BEFORE=<date> or DAYS=<n>
 	@$(BIN)/python scripts/prune.py
+
+bench: install ## measure builds of SIZE=1m|10m|100m generated messages, see docs/benchmarks.md
+	@$(BIN)/python benchmarks/bench.py
 
 docs: install ## write dbt's documentation to target/
 	@$(BIN)/dbt docs generate

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from checkpoints import CheckpointError, Checkpoints
 from compact import compact_if_asked
 from contract import ContractError
 from database_errors import holder_text, is_disk_full
+from disk_need import DiskNeedError, check_disk
 from faults import PlaceError, check_places, is_damaged, set_aside
 from load import (
     DEMO,
@@ -74,6 +75,7 @@ class Settings:
     warehouse: Path
     published: Path
     keep: int
+    ignores_disk: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -102,19 +104,34 @@ class Settings:
 # ------------------------------------------------------------------------------------- loading
 
 
-def load(settings: Settings, run: Run) -> str:
+def load(settings: Settings, run: Run, *, force: bool) -> str:
     """Load what is new; return a digest of everything loaded so far.
 
     Without a landing, own rows loaded before are built as they are, else the demo.
 
     Raises:
+        DiskNeedError: the build would not find room; nothing was loaded.
         LandingError: something landed is refused, or the warehouse cannot be opened.
     """
     with opened_warehouse(settings.warehouse) as con:
         is_own = bool(settings.landing) or holds_own_rows(con)
         run.note(holds="own" if is_own else "demo")
-        if settings.landing or not is_own:
-            landing = Path(settings.landing) if settings.landing else DEMO
+        landing = Path(settings.landing) if settings.landing else None if is_own else DEMO
+
+        def is_spared() -> bool:
+            return not force and is_current(settings, fingerprint(settings, _loads(con)))
+
+        if not settings.ignores_disk and (
+            told := check_disk(
+                con,
+                landing,
+                warehouse=settings.warehouse,
+                published=settings.published,
+                is_spared=is_spared,
+            )
+        ):
+            print(told, file=sys.stderr, flush=True)
+        if landing:
             report = load_landing(con, landing, progress=True)
             run.note(
                 loaded={
@@ -133,7 +150,12 @@ def load(settings: Settings, run: Run) -> str:
                 "before.",
                 flush=True,
             )
-        loads = con.execute("from raw._loads order by all").fetchall()
+        return _loads(con)
+
+
+def _loads(con: duckdb.DuckDBPyConnection) -> str:
+    """Digest of everything loaded so far."""
+    loads = con.execute("from raw._loads order by all").fetchall()
     return hashlib.sha256(repr(loads).encode()).hexdigest()
 
 
@@ -361,8 +383,8 @@ def build(settings: Settings, options: Sequence[str], *, force: bool, unit_tests
     A damaged warehouse of ours is set aside and built anew.
 
     Raises:
-        BuildError, CheckpointError, ContractError, LandingError, LockHeldError, OSError,
-            PlaceError, PublishError: the build failed; `current` is what it was.
+        BuildError, CheckpointError, ContractError, DiskNeedError, LandingError, LockHeldError,
+            OSError, PlaceError, PublishError: the build failed; `current` is what it was.
     """
     settings.warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
@@ -386,7 +408,7 @@ def _build(
     settings: Settings, run: Run, options: Sequence[str], *, force: bool, unit_tests: bool
 ) -> None:
     with run.step("load"):
-        loaded = load(settings, run)
+        loaded = load(settings, run, force=force)
         compact_if_asked(settings.warehouse)
     if not force and is_current(settings, fingerprint(settings, loaded)):
         current = current_release(settings.published)
@@ -486,11 +508,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--unit-tests", action="store_true", help="run the models' unit tests as well"
     )
+    parser.add_argument(
+        "--ignore-disk", action="store_true", help="build although a disk seems too small"
+    )
     chosen = parser.parse_args(arguments)
     os.chdir(ROOT)
     options = ["--full-refresh"] if chosen.full_refresh else []
     try:
         settings = Settings.from_environment(os.environ)
+        settings = replace(settings, ignores_disk=chosen.ignore_disk)
         force = chosen.force or chosen.full_refresh or chosen.unit_tests
         build(settings, options, force=force, unit_tests=chosen.unit_tests)
     except LockHeldError as error:
@@ -504,6 +530,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         BuildError,
         CheckpointError,
         ContractError,
+        DiskNeedError,
         LandingError,
         OSError,
         PlaceError,

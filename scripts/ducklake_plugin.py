@@ -51,8 +51,7 @@ class Plugin(landing_plugin.Plugin):
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Create the directory the Parquet files are written to, for its owner only."""
         super().update_connection_config(creds, config)
-        if spill := config.get("temp_directory"):
-            Path(spill).parent.mkdir(parents=True, exist_ok=True)
+        Path(config["temp_directory"]).parent.mkdir(parents=True, exist_ok=True)
         for attachment in creds.attach or []:
             folder = Path((attachment.options or {})["data_path"])
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

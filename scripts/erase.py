@@ -32,6 +32,7 @@ from locking import LockHeldError, only_one
 from persons import PersonError, find_person
 from publish import PublishError, current_release
 from quiet_errors import without_values
+from resources import spill_directory
 from salt import salt_beside
 from traces import landed_files_naming, traces_of
 
@@ -223,7 +224,7 @@ def clean_files(settings: Settings) -> None:
     """Write the warehouse file anew, and remove what dbt and earlier builds have written."""
     compact(settings.warehouse)
     settings.state.unlink(missing_ok=True)
-    spill = Path(os.environ.get("PARLEY_SPILL") or settings.warehouse.parent / "spill")
+    spill = spill_directory(settings.warehouse)
     shutil.rmtree(spill, ignore_errors=True)
     target = Path(os.environ.get("DBT_TARGET_PATH") or ROOT / "target")
     shutil.rmtree(target, ignore_errors=True)

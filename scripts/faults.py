@@ -16,6 +16,7 @@ import duckdb
 from database_errors import DAMAGE
 from landed_file import name_sql
 from load import UnreadableWarehouseError
+from resources import spill_directory
 from run_log import read_runs
 
 
@@ -37,7 +38,7 @@ def check_places(warehouse: Path, published: Path) -> None:
     salt = warehouse.parent / "salt"
     if not os.environ.get("PARLEY_SALT") and salt.exists() and not _is_readable(salt):
         raise PlaceError(f"The salt {salt} cannot be read; make it readable, or set PARLEY_SALT.")
-    spill = Path(os.environ.get("PARLEY_SPILL") or warehouse.parent / "spill")
+    spill = spill_directory(warehouse)
     if not os.access(spill if spill.is_dir() else spill.parent, os.W_OK | os.X_OK):
         raise PlaceError(
             f"PARLEY_SPILL is {spill}, where nothing can be written; is its disk there?"

@@ -27,6 +27,7 @@ from load import (
     load_landing,
 )
 from quiet_errors import keep_values_out_of_dbt
+from resources import ResourceError, memory_limit, spill_directory
 from salt import hmac_blocks, salt_beside
 
 # A warehouse in memory is for compiling and linting only; its pseudonyms are worth nothing.
@@ -73,13 +74,21 @@ class Plugin(BasePlugin):
         keep_values_out_of_dbt()
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Create the directories DuckDB writes to; it creates files only."""
+        """Bound memory, and create the directories DuckDB writes to; it creates files only.
+
+        Raises:
+            DbtRuntimeError: the memory limit is none.
+        """
+        try:
+            config.setdefault("memory_limit", memory_limit())
+        except ResourceError as error:
+            raise DbtRuntimeError(str(error)) from None
         warehouse = _warehouse_file(creds)
+        spill = config.setdefault("temp_directory", str(spill_directory(warehouse)))
         if warehouse is None:
             return
         warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if spill := config.get("temp_directory"):
-            Path(spill).parent.mkdir(parents=True, exist_ok=True)
+        Path(spill).parent.mkdir(parents=True, exist_ok=True)
         config.setdefault("storage_compatibility_version", STORAGE_VERSION)
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:

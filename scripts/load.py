@@ -54,6 +54,7 @@ from landing import (
 )
 from load_report import LoadReport, TableLoad, count_text, reporter_for
 from platform_database import identity, opened_database
+from resources import ResourceError, memory_limit, spill_directory
 
 __all__ = ["LandingError", "LoadReport", "create_raw", "load_landing", "load_source", "main"]
 
@@ -994,7 +995,7 @@ def opened_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
     Raises:
         UnreadableWarehouseError: it is no file this DuckDB reads.
-        LandingError: another process has it open, or it cannot be created.
+        LandingError: another process has it open, it cannot be created, or MEMORY_LIMIT is none.
     """
     reason = ""
     kind = LandingError
@@ -1005,8 +1006,8 @@ def opened_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             str(path),
             config={
                 "storage_compatibility_version": STORAGE_VERSION,
-                "memory_limit": os.environ.get("PARLEY_MEMORY_LIMIT") or "4GB",
-                "temp_directory": os.environ.get("PARLEY_SPILL") or "warehouse/spill",
+                "memory_limit": memory_limit(),
+                "temp_directory": str(spill_directory(path)),
                 # Merging row groups at the end would write everything a second time.
                 "max_vacuum_tasks": 0,
             },
@@ -1023,6 +1024,8 @@ def opened_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             reason = "cannot be opened; look at who owns it and its directory, or name another one"
     except OSError as error:
         reason = f"cannot be created ({error.strerror}); name another place with --warehouse"
+    except ResourceError as error:
+        raise LandingError(str(error)) from None
     if con is None:
         raise kind(f"The warehouse {path} {reason}.")
     with con:

@@ -30,6 +30,7 @@ from load_report import count_text
 from locking import LockHeldError, only_one
 from publish import PublishError
 from quiet_errors import without_values
+from resources import spill_directory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -190,7 +191,7 @@ def prune(settings: Settings, limit: date, *, make: Build = full_build) -> Prune
         if removed:
             compact(settings.warehouse)
             settings.state.unlink(missing_ok=True)
-            spill = Path(os.environ.get("PARLEY_SPILL") or settings.warehouse.parent / "spill")
+            spill = spill_directory(settings.warehouse)
             shutil.rmtree(spill, ignore_errors=True)
     if removed or not settings.state.exists():
         make(settings)

@@ -25,6 +25,7 @@ import duckdb
 
 from landed_file import name_sql, quoted
 from locking import only_one
+from resources import memory_limit, spill_directory
 
 MARTS = "marts"
 DATABASE = "parley"
@@ -137,8 +138,8 @@ def _write(warehouse: Path, draft: Path, tables: Collection[str] | None) -> dict
     (draft / MARTS).mkdir(parents=True)
     rows: dict[str, int] = {}
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": os.environ.get("PARLEY_MEMORY_LIMIT") or "4GB",
-        "temp_directory": os.environ.get("PARLEY_SPILL") or str(warehouse.parent / "spill"),
+        "memory_limit": memory_limit(),
+        "temp_directory": str(spill_directory(warehouse)),
     }
     with duckdb.connect(config=settings) as con:
         con.execute("set TimeZone = 'UTC'")

@@ -31,6 +31,7 @@ from landed_file import name_sql, quoted
 from load_report import count_text
 from postgres import PostgresError, connected, connection_text, take_turn
 from publish import MARTS
+from resources import ResourceError, memory_limit
 
 ROOT = Path(__file__).resolve().parent.parent
 READER = "bi_reader"
@@ -409,7 +410,7 @@ def publish_postgres(
     rows: dict[str, int] = {}
     sent = 0
     memory: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": environment.get("PARLEY_MEMORY_LIMIT") or "4GB"
+        "memory_limit": memory_limit(environment)
     }
     with (
         duckdb.connect(str(path / "parley.duckdb"), read_only=True, config=memory) as release,
@@ -475,7 +476,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         served = publish_postgres(
             Path(os.environ.get("PARLEY_PUBLISHED") or "published"), os.environ
         )
-    except PostgresError as error:
+    except (PostgresError, ResourceError) as error:
         print(error, file=sys.stderr)
         return 1
     except duckdb.Error:

@@ -37,6 +37,7 @@ from expectations import (
     unchecked_loads,
 )
 from load import default_warehouse
+from resources import ResourceError, memory_limit, spill_directory
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
@@ -208,10 +209,13 @@ class Quality:
     def _opened(self) -> duckdb.DuckDBPyConnection:
         if not self.warehouse.is_file():
             raise QualityError(f"There is no warehouse {self.warehouse}; run make build first.")
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": os.environ.get("PARLEY_MEMORY_LIMIT") or "4GB",
-            "temp_directory": os.environ.get("PARLEY_SPILL") or "warehouse/spill",
-        }
+        try:
+            settings: dict[str, str | bool | int | float | list[str]] = {
+                "memory_limit": memory_limit(),
+                "temp_directory": str(spill_directory(self.warehouse)),
+            }
+        except ResourceError as error:
+            raise QualityError(str(error)) from None
         con = duckdb.connect(str(self.warehouse), read_only=True, config=settings)
         con.execute("set TimeZone = 'UTC'")
         return con

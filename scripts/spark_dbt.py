@@ -16,6 +16,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from landing import LandingError
+from resources import ResourceError, memory_limit_bytes
 from salt import hmac_blocks, salt_beside
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,10 +57,9 @@ def java_home(directory: Path) -> Path:
 def local_settings(directory: Path) -> dict[str, str]:
     """Settings of Spark on one machine, with everything it writes below `directory`."""
     cores = len(os.sched_getaffinity(0))
-    memory = os.environ.get("PARLEY_MEMORY_LIMIT") or "4GB"
     return {
         "spark.master": f"local[{cores}]",
-        "spark.driver.memory": memory.lower().removesuffix("b"),
+        "spark.driver.memory": f"{memory_limit_bytes() // 2**20}m",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
@@ -135,10 +135,11 @@ def main() -> int:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.environ["PARLEY_SPARK_RAW"] = raw_location(directory)
         salt = salt_beside(directory)
-    except (LandingError, OSError) as error:
+        settings = local_settings(directory)
+    except (LandingError, OSError, ResourceError) as error:
         print(error, file=sys.stderr)
         return 1
-    session = open_session(local_settings(directory))
+    session = open_session(settings)
     try:
         hand_over_salt(session, salt)
         return 0 if run_dbt(sys.argv[1:]) else 1

@@ -31,7 +31,14 @@ def project(built: Project, tmp_path: Path) -> Project:
 
 
 # Suites that take minutes, the slowest last; everything else comes before them.
-SLOW = ("test_metricflow", "test_ducklake", "test_incremental", "test_faults", "test_kills")
+SLOW = (
+    "test_metricflow",
+    "test_bench",
+    "test_ducklake",
+    "test_incremental",
+    "test_faults",
+    "test_kills",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -318,6 +318,48 @@ def test_the_disk_to_spill_to_is_missing(project: Project) -> None:
     assert_repaired(project, "--force")
 
 
+SMALL = "import shutil, types; shutil.disk_usage = lambda _: types.SimpleNamespace(free=50_000_000)"
+
+
+def test_a_disk_too_small(project: Project) -> None:
+    warehouse = project.root / "warehouse" / "demo.duckdb"
+
+    def loads() -> tuple[int, ...]:
+        with duckdb.connect(str(warehouse), read_only=True) as con:
+            return con.execute("select count(*) from raw._loads").fetchone() or ()
+
+    former = loads()
+    project.land("second", "c3")
+    outcome = build_script(project, before=SMALL)
+    assert_failed(
+        project,
+        outcome,
+        r"^The disk of \S+ has 50 MB free and about \d+ MB are needed \(.* for the warehouse, "
+        r".* for a release\): make room there, or name another disk with WAREHOUSE or PUBLISHED\. "
+        r"Nothing was loaded\.$",
+    )
+    assert loads() == former
+    assert read_runs(warehouse)[-1]["reason"].startswith("The disk of ")
+    assert_repaired(project)
+    assert ("c3",) in project.rows()
+
+
+def test_a_run_that_builds_nothing_needs_no_disk(project: Project) -> None:
+    outcome = build_script(project, before=SMALL)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout.splitlines()[-1].startswith("Nothing has changed since release ")
+    outcome = build_script(project, "--force", before=SMALL)
+    assert_failed(project, outcome, "^The disk of ")
+    outcome = build_script(project, "--force", "--ignore-disk", before=SMALL)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_a_memory_limit_that_is_none(project: Project) -> None:
+    outcome = build_script(project, MEMORY_LIMIT="much")
+    assert_failed(project, outcome, r"^MEMORY_LIMIT must be a size such as 2GB or 800MB\.$")
+    assert_repaired(project, "--force")
+
+
 # ------------------------------------------------------------------------ releases and the note
 
 

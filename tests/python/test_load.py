@@ -1747,6 +1747,27 @@ def opened(path: str, **settings: Any) -> duckdb.DuckDBPyConnection:
     return cursor
 
 
+def test_plain_dbt_keeps_to_the_limits_of_this_machine(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt_common.exceptions import DbtRuntimeError
+
+    def limits(con: duckdb.DuckDBPyConnection) -> Any:
+        return con.execute(
+            "select current_setting('memory_limit'), current_setting('temp_directory')"
+        ).fetchone()
+
+    monkeypatch.setattr("resources.machine_bytes", lambda: 3 * 2**30)
+    assert limits(opened("w.duckdb")) == ("1.5 GiB", "spill")
+    monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "600MiB")
+    monkeypatch.setenv("PARLEY_SPILL", "other")
+    assert limits(opened("x.duckdb")) == ("600.0 MiB", "other")
+    assert limits(opened("y.duckdb", memory_limit="700MiB"))[0] == "700.0 MiB"
+    monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "much")
+    with pytest.raises(DbtRuntimeError, match="MEMORY_LIMIT must be a size such as 2GB or 800MB"):
+        opened("z.duckdb")
+
+
 def test_dbt_finds_the_demo_loaded_and_directories_made(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

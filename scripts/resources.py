@@ -1,0 +1,112 @@
+"""What a build may take of this machine: memory, and a directory to spill to.
+
+`PARLEY_MEMORY_LIMIT` and `PARLEY_SPILL` say so; what they leave out is taken from the machine. All
+scripts and dbt ask here. Only the standard library is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+# Python, dbt and Great Expectations take up to about 1 GB beside what DuckDB may.
+MOST_BYTES = 3_000_000_000
+LEAST_BYTES = 512_000_000
+SHARE = 0.5
+
+UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+BINARY_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt]?)b?|([kmgt])ib)\s*", re.IGNORECASE)
+
+
+class ResourceError(Exception):
+    """A setting of resources is none; one sentence that says what to write."""
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a size such as 2GB, 512 MB, 1.5GiB or 3g.
+
+    Raises:
+        ResourceError: it is no size, or nothing.
+    """
+    found = _SIZE.fullmatch(text)
+    number = 0
+    if found:
+        unit, binary = (found[2] or "").lower(), (found[3] or "").lower()
+        number = round(float(found[1]) * (BINARY_UNITS[binary] if binary else UNITS[unit]))
+    if number <= 0:
+        raise ResourceError("MEMORY_LIMIT must be a size such as 2GB or 800MB.")
+    return number
+
+
+def _limits(root: Path) -> Iterator[int]:
+    """Limits of the control groups (versions 1 and 2) this process is in, in bytes.
+
+    Inside a container the path of the group may be one of the host; the groups above it are asked
+    too, up to the root that is mounted here.
+    """
+    lines: list[str] = []
+    with suppress(OSError):
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            mount, file = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            mount, file = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = mount / name.lstrip("/")
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError):  # no such group here, or `max`
+                yield int((folder / file).read_text(encoding="utf-8"))
+            if folder == mount:
+                break
+
+
+def machine_bytes(root: Path = Path("/")) -> int:
+    """Memory this process may use at most: the machine's, or less if its control group says so.
+
+    Args:
+        root: where `proc` and `sys` are mounted.
+    """
+    try:
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        physical = 2 * MOST_BYTES  # unknown to this system
+    return min([physical, *(limit for limit in _limits(root) if limit > 0)])
+
+
+def memory_limit_bytes(environment: Mapping[str, str] | None = None) -> int:
+    """Memory DuckDB may use before it spills: the setting, else half of the machine's.
+
+    By default at most 3 GB, so that a whole build stays below 4 GB, and at least 512 MB.
+
+    Args:
+        environment: the process's own when None.
+
+    Raises:
+        ResourceError: PARLEY_MEMORY_LIMIT is no size.
+    """
+    given = (os.environ if environment is None else environment).get("PARLEY_MEMORY_LIMIT")
+    if given:
+        return size_bytes(given)
+    return max(LEAST_BYTES, min(MOST_BYTES, int(machine_bytes() * SHARE)))
+
+
+def memory_limit(environment: Mapping[str, str] | None = None) -> str:
+    """The same as text DuckDB reads, such as `3000000000B`.
+
+    Raises:
+        ResourceError: PARLEY_MEMORY_LIMIT is no size.
+    """
+    return f"{memory_limit_bytes(environment)}B"
+
+
+def spill_directory(warehouse: Path | None = None) -> Path:
+    """Directory DuckDB spills to: the setting, else `spill` beside the warehouse."""
+    given = os.environ.get("PARLEY_SPILL")
+    return Path(given) if given else (warehouse or Path("warehouse/demo.duckdb")).parent / "spill"
