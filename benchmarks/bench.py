@@ -281,22 +281,28 @@ class Bench:
         shutil.rmtree(folder)
         return found
 
-    def all(self) -> Record:
-        """Generate, build four times, measure the floors."""
+    def all(self, *, full_only: bool = False) -> Record:
+        """Generate, build four times, measure the floors.
+
+        Args:
+            full_only: build once and measure the floor of a build, nothing else.
+        """
         rows = self.generate()
         load_average = os.getloadavg()[0]  # of a minute in which one process generated
         last = FIRST_DAY + timedelta(days=LAST_DAY)
         runs = [self.build("full", last)]
         results = self.scratch / "target" / "run_results.json"
-        planned = self.run("benchmarks/plans.py", self.warehouse, "--results", results)
-        path = self.directory / f"{self.size}.plans.txt"
-        path.write_text(planned.output, encoding="utf-8")
+        if not full_only:
+            planned = self.run("benchmarks/plans.py", self.warehouse, "--results", results)
+            path = self.directory / f"{self.size}.plans.txt"
+            path.write_text(planned.output, encoding="utf-8")
         floor = self.floor()
-        runs.append(self.build("no-op", last))
-        self.arrive("day")
-        runs.append(self.build("one day", last + timedelta(days=1)))
-        self.arrive("late")
-        runs.append(self.build("late day", last + timedelta(days=1)))
+        if not full_only:
+            runs.append(self.build("no-op", last))
+            self.arrive("day")
+            runs.append(self.build("one day", last + timedelta(days=1)))
+            self.arrive("late")
+            runs.append(self.build("late day", last + timedelta(days=1)))
         return {
             "size": self.size,
             "measured_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -305,7 +311,7 @@ class Bench:
             "generated": rows,
             "runs": runs,
             "floor": floor,
-            "loading": self.load(),
+            "loading": [] if full_only else self.load(),
         }
 
 
@@ -422,6 +428,9 @@ def _parser() -> argparse.ArgumentParser:
         "--keep", action="store_true", help="leave data and warehouse in <DIR>/<size>"
     )
     parser.add_argument(
+        "--full-only", action="store_true", help="leave out all runs but the first, and loading"
+    )
+    parser.add_argument(
         "--ignore-disk", action="store_true", help="go on although a disk seems too small"
     )
     return parser
@@ -438,7 +447,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench.check_disk()
         bench.warehouse.parent.mkdir(parents=True)
         try:
-            results = bench.all()
+            results = bench.all(full_only=chosen.full_only)
         finally:
             if not chosen.keep:
                 shutil.rmtree(bench.scratch, ignore_errors=True)

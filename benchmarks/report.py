@@ -47,7 +47,7 @@ def _total(rows: Mapping[str, int]) -> int:
 
 def sheets(results: Mapping[str, Any]) -> list[Sheet]:
     """All tables of a benchmark's results."""
-    return [
+    found = [
         _times(results["runs"]),
         _models(results),
         _places(results["runs"]),
@@ -56,6 +56,7 @@ def sheets(results: Mapping[str, Any]) -> list[Sheet]:
         _yardsticks(results),
         _heaviest(results["runs"][0]),
     ]
+    return [sheet for sheet in found if sheet.rows]
 
 
 def _times(runs: Sequence[Mapping[str, Any]]) -> Sheet:
