@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from checkpoints import CheckpointError, Checkpoints
 from compact import compact_if_asked
+from continuation import KEPT_BY_ROWS, base_of, file_states, note_release, write_private
 from contract import ContractError
 from database_errors import holder_text, is_disk_full
 from faults import PlaceError, check_places, is_damaged, set_aside
@@ -153,12 +154,19 @@ def _project_files() -> Iterator[Path]:
             yield path
 
 
-def fingerprint(settings: Settings, loaded: str) -> str:
-    """Digest of all a build depends on but the clock: data, project, settings, salt, versions."""
-    digest = hashlib.sha256(loaded.encode())
+def project_digest() -> str:
+    """Digest of all files of this repository a build is made from."""
+    digest = hashlib.sha256()
     for path in _project_files():
         digest.update(f"\0{path.relative_to(ROOT)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def fingerprint(settings: Settings, loaded: str) -> str:
+    """Digest of all a build depends on but the clock: data, project, settings, salt, versions."""
+    digest = hashlib.sha256(loaded.encode())
+    digest.update(project_digest().encode())
     for name, value in sorted(os.environ.items()):
         if name.startswith(("PARLEY_", "DBT_")):
             digest.update(f"\0{name}={value}".encode(errors="surrogateescape"))
@@ -183,24 +191,10 @@ def is_current(settings: Settings, inputs: str) -> bool:
         return False
 
 
-def file_states(release: Path) -> dict[str, list[int]]:
-    """Size in bytes and time of change in ns of each file of a release, by relative path."""
-    return {
-        path.relative_to(release).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns]
-        for path in sorted(release.rglob("*"))
-        if path.is_file()
-    }
-
-
 def remember(settings: Settings, inputs: str, release: Release) -> None:
     """Note what a release was made from, in one step, readable by the owner only."""
-    draft = settings.state.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        files = file_states(release.path)
-        json.dump({"inputs": inputs, "release": release.id, "files": files}, stream)
-    draft.replace(settings.state)
+    files = file_states(release.path)
+    write_private(settings.state, {"inputs": inputs, "release": release.id, "files": files})
 
 
 # ----------------------------------------------------------------------------------------- dbt
@@ -208,7 +202,10 @@ def remember(settings: Settings, inputs: str, release: Release) -> None:
 
 @dataclass
 class Outcome:
-    """What dbt did: numbers by resource type, what failed, which tables are to be published."""
+    """What dbt did: numbers by resource type, what failed, which tables are to be published.
+
+    `replaced` holds those kept by rows, and the column by whose values their rows are replaced.
+    """
 
     passed: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -217,6 +214,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     skipped: int = 0
     tables: list[str] = field(default_factory=list)
+    replaced: dict[str, str | None] = field(default_factory=dict)
     is_repeatable: bool = False
     seconds: float = 0.0
 
@@ -238,6 +236,9 @@ class Outcome:
                 self.warned_nodes.append(f"{kind} {node.name}")
         if node.resource_type in ("model", "seed") and node.schema == MARTS:
             self.tables.append(node.alias)
+            if (strategy := node.config.get("incremental_strategy")) in KEPT_BY_ROWS:
+                is_history = strategy == "history"
+                self.replaced[node.alias] = None if is_history else node.config.unique_key
 
     @property
     def counts(self) -> dict[str, int]:
@@ -409,12 +410,20 @@ def _build(
             run.note(reason=f"failed: {', '.join(outcome.failed_nodes[:5]) or 'dbt'}")
             raise BuildError(_failure_text(settings, outcome))
         with run.step("quality"):
-            _print_warnings("the marts", checkpoints.marts(outcome.tables))
+            project = project_digest()
+            base = base_of(settings.warehouse, settings.published, outcome.replaced, project)
+            written = base.replaced if base else ()
+            _print_warnings("the marts", checkpoints.marts(outcome.tables, written))
     run.note(**described_sources(settings.warehouse))
     with run.step("publish"):
         release = publish(
-            settings.warehouse, settings.published, tables=outcome.tables, keep=settings.keep
+            settings.warehouse,
+            settings.published,
+            tables=outcome.tables,
+            base=base,
+            keep=settings.keep,
         )
+        note_release(settings.warehouse, release, project)
     run.note(release=release.id, rows=sum(release.rows.values()), bytes=release.bytes)
     if outcome.is_repeatable:
         # Taken again: the first run has written the salt in between.

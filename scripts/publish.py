@@ -16,7 +16,7 @@ import secrets
 import shutil
 import struct
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,6 +50,23 @@ class Release:
     rows: dict[str, int]
     bytes: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Base:
+    """A release that a run on what is new goes on from: tables that are kept are changed alike.
+
+    `replaced` names for each of them the column by whose values rows were replaced; None where
+    rows were only added. The rows stand in the schema `touched` of the warehouse, see
+    macros/incremental/materialization.sql. Other tables are copied.
+    """
+
+    release: Path
+    replaced: Mapping[str, str | None]
+
+
+class _DiffersError(Exception):
+    """A table that was changed like the warehouse's is not as long as that."""
 
 
 def releases_in(published: Path) -> list[str]:
@@ -128,11 +145,14 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, table: str) -> None:
         con.execute(f"comment on column {target}.{name_sql(column)} is {quoted(text)}")
 
 
-def _write(warehouse: Path, draft: Path, tables: Collection[str] | None) -> dict[str, int]:
+def _write(
+    warehouse: Path, draft: Path, tables: Collection[str] | None, base: Base | None
+) -> dict[str, int]:
     """Write both forms of the marts into `draft`; return rows by table.
 
     Raises:
         PublishError: there is nothing to publish, or a table that was to be published is missing.
+        _DiffersError: what `base` says does not lead to the tables of the warehouse.
     """
     (draft / MARTS).mkdir(parents=True)
     rows: dict[str, int] = {}
@@ -140,44 +160,115 @@ def _write(warehouse: Path, draft: Path, tables: Collection[str] | None) -> dict
         "memory_limit": os.environ.get("PARLEY_MEMORY_LIMIT") or "4GB",
         "temp_directory": os.environ.get("PARLEY_SPILL") or str(warehouse.parent / "spill"),
     }
+    database = draft / f"{DATABASE}.duckdb"
+    if base:
+        shutil.copyfile(base.release / database.name, database)
     with duckdb.connect(config=settings) as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute(f"attach {quoted(str(warehouse))} as warehouse (read_only)")
         con.execute(
-            f"attach {quoted(str(draft / f'{DATABASE}.duckdb'))} as {DATABASE} "
+            f"attach {quoted(str(database))} as {DATABASE} "
             f"(storage_version {quoted(STORAGE_VERSION)})"
         )
-        con.execute(f"create schema {DATABASE}.{MARTS}")
-        found = [
-            name
-            for (name,) in con.execute(
-                "select table_name from information_schema.tables "
-                "where table_catalog = 'warehouse' and table_schema = $schema order by table_name",
-                {"schema": MARTS},
-            ).fetchall()
-        ]
+        con.execute(f"create schema if not exists {DATABASE}.{MARTS}")
+        found = _tables(con, "warehouse")
         wanted = found if tables is None else sorted(tables)
         if missing := sorted(set(wanted) - set(found)):
             raise PublishError(f"The warehouse has no table {MARTS}.{missing[0]} to publish.")
         if not wanted:
             raise PublishError(f"The warehouse has no table in schema {MARTS} to publish.")
+        kept = _change(con, base, wanted) if base else {}
         for table in wanted:
-            name = name_sql(table)
-            con.execute(_create_sql(con, table))
-            inserted = con.execute(
-                f"insert into {DATABASE}.{MARTS}.{name} from warehouse.{MARTS}.{name} order by all"
-            ).fetchone()
-            assert inserted is not None
-            rows[table] = int(inserted[0])
-            _copy_comments(con, table)
+            if table not in kept:
+                rows[table] = _copy(con, table)
+                _copy_comments(con, table)
+                is_changed = True
+            else:
+                rows[table], is_changed = kept[table]
+            parquet = draft / MARTS / f"{table}.parquet"
+            if base and not is_changed:
+                _share(base.release / MARTS / parquet.name, parquet)
+                continue
             con.execute(
-                f"copy {DATABASE}.{MARTS}.{name} to "
-                f"{quoted(str(draft / MARTS / f'{table}.parquet'))} "
+                f"copy {DATABASE}.{MARTS}.{name_sql(table)} to {quoted(str(parquet))} "
                 "(format parquet, compression zstd)"
             )
         con.execute(f"checkpoint {DATABASE}")
         con.execute(f"detach {DATABASE}")
     return rows
+
+
+def _share(former: Path, path: Path) -> None:
+    """Let two releases have one file, where the file system can; both are never written again."""
+    try:
+        os.link(former, path)
+    except OSError:
+        shutil.copyfile(former, path)
+
+
+def _tables(con: duckdb.DuckDBPyConnection, database: str) -> list[str]:
+    """Names of the tables of schema `marts`, in order."""
+    found = con.execute(
+        "select table_name from information_schema.tables "
+        "where table_catalog = $database and table_schema = $schema order by table_name",
+        {"database": database, "schema": MARTS},
+    ).fetchall()
+    return [name for (name,) in found]
+
+
+def _copy(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    """Copy a table of the warehouse; return its number of rows."""
+    name = name_sql(table)
+    con.execute(_create_sql(con, table))
+    return _changed_rows(
+        con, f"insert into {DATABASE}.{MARTS}.{name} from warehouse.{MARTS}.{name} order by all"
+    )
+
+
+def _changed_rows(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = con.execute(sql).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _change(
+    con: duckdb.DuckDBPyConnection, base: Base, wanted: Collection[str]
+) -> dict[str, tuple[int, bool]]:
+    """Make the copy of a release what the warehouse is, as far as `base` tells; drop the rest.
+
+    Returns:
+        By table that is done: its number of rows, and whether the run touched any.
+
+    Raises:
+        _DiffersError: tables, or numbers of rows, are not those of the warehouse.
+    """
+    former = set(_tables(con, DATABASE))
+    for table in former - base.replaced.keys():
+        con.execute(f"drop table {DATABASE}.{MARTS}.{name_sql(table)}")
+    con.execute(f"checkpoint {DATABASE}")  # gives their pages to the tables that follow
+    done: dict[str, tuple[int, bool]] = {}
+    for table, key in base.replaced.items():
+        if table not in former or table not in wanted:
+            raise _DiffersError(table)
+        target, fresh = f"{DATABASE}.{MARTS}.{name_sql(table)}", name_sql(table)
+        before = f"warehouse.touched.{name_sql(f'{table}__before')}"
+        due = _changed_rows(con, f"select count(*) from {before}")
+        removed = added = 0
+        if key is not None and due:
+            removed = _changed_rows(
+                con,
+                f"delete from {target} where {name_sql(key)} in (select {name_sql(key)} "
+                f"from {before})",
+            )
+        added = _changed_rows(
+            con, f"insert into {target} by name from warehouse.touched.{fresh} order by all"
+        )
+        rows = _changed_rows(con, f"select count(*) from {target}")
+        built = _changed_rows(con, f"select count(*) from warehouse.{MARTS}.{name_sql(table)}")
+        if removed != due or rows != built:
+            raise _DiffersError(table)
+        done[table] = rows, bool(removed or added)
+    return done
 
 
 def _seal(draft: Path) -> tuple[int, str]:
@@ -236,6 +327,7 @@ def publish(
     published: Path,
     *,
     tables: Collection[str] | None = None,
+    base: Base | None = None,
     keep: int = KEEP,
     now: datetime | None = None,
 ) -> Release:
@@ -245,6 +337,8 @@ def publish(
         warehouse: the DuckDB file.
         published: the directory of releases; created if need be.
         tables: names of the tables to publish; all of the schema when None.
+        base: the release that is current, if it holds the marts the last run went on from; it
+            is copied and changed as the warehouse was. All rows are copied when None.
         keep: number of releases kept, the new one included; at least 1.
         now: the instant the release is named after, aware; the clock's by default.
 
@@ -264,7 +358,11 @@ def publish(
         _sweep(published)
         draft = releases / f".draft-{secrets.token_hex(4)}"
         try:
-            rows = _write(warehouse, draft, tables)
+            try:
+                rows = _write(warehouse, draft, tables, base)
+            except _DiffersError:
+                shutil.rmtree(draft)
+                rows = _write(warehouse, draft, tables, None)
             size, digest = _seal(draft)
             release = _new_id(published, digest, now or datetime.now(UTC))
             draft.rename(releases / release)
