@@ -546,7 +546,13 @@ class _Marts:
                 names = ", ".join(map(name_sql, key))
                 concerned = f"marts.{name_sql(mart.name)}"
                 if mart.name in self.written:
-                    concerned += f" where ({names}) in (select ({names}) from {relation})"
+                    same = " and ".join(
+                        f"written.{name_sql(name)} is not distinct from kept.{name_sql(name)}"
+                        for name in key
+                    )
+                    concerned += (
+                        f" as kept where exists (select 1 from {relation} as written where {same})"
+                    )
                 (number,) = _row(
                     self.con,
                     f"select count(*) from (select {names} from {concerned} "

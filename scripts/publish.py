@@ -180,7 +180,7 @@ def _write(
         kept = _change(con, base, wanted) if base else {}
         for table in wanted:
             if table not in kept:
-                rows[table] = _copy(con, table)
+                rows[table] = _copy(con, table, in_order=base is None)
                 _copy_comments(con, table)
                 is_changed = True
             else:
@@ -209,19 +209,23 @@ def _share(former: Path, path: Path) -> None:
 def _tables(con: duckdb.DuckDBPyConnection, database: str) -> list[str]:
     """Names of the tables of schema `marts`, in order."""
     found = con.execute(
-        "select table_name from information_schema.tables "
-        "where table_catalog = $database and table_schema = $schema order by table_name",
+        # information_schema.tables, which has both, takes a second to count rows.
+        "select table_name from duckdb_tables() "
+        "where database_name = $database and schema_name = $schema union all "
+        "select view_name from duckdb_views() "
+        "where database_name = $database and schema_name = $schema and not internal order by 1",
         {"database": database, "schema": MARTS},
     ).fetchall()
     return [name for (name,) in found]
 
 
-def _copy(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    """Copy a table of the warehouse; return its number of rows."""
+def _copy(con: duckdb.DuckDBPyConnection, table: str, *, in_order: bool) -> int:
+    """Copy a table of the warehouse, in order or as it stands; return its number of rows."""
     name = name_sql(table)
     con.execute(_create_sql(con, table))
+    order = " order by all" if in_order else ""
     return _changed_rows(
-        con, f"insert into {DATABASE}.{MARTS}.{name} from warehouse.{MARTS}.{name} order by all"
+        con, f"insert into {DATABASE}.{MARTS}.{name} from warehouse.{MARTS}.{name}{order}"
     )
 
 
@@ -260,9 +264,7 @@ def _change(
                 f"delete from {target} where {name_sql(key)} in (select {name_sql(key)} "
                 f"from {before})",
             )
-        added = _changed_rows(
-            con, f"insert into {target} by name from warehouse.touched.{fresh} order by all"
-        )
+        added = _changed_rows(con, f"insert into {target} by name from warehouse.touched.{fresh}")
         rows = _changed_rows(con, f"select count(*) from {target}")
         built = _changed_rows(con, f"select count(*) from warehouse.{MARTS}.{name_sql(table)}")
         if removed != due or rows != built:
