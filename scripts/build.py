@@ -299,10 +299,29 @@ class _Watch:
                 print(f"dbt: {self._done} of {self._total} done", file=sys.stderr, flush=True)
 
 
-def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
+# Of dbt's log files; its own lines stand in the log, not on the terminal.
+_DBT_LOGS = [
+    *["--log-level", "none", "--log-level-file", "info"],
+    *["--log-file-max-bytes", str(DBT_LOG_BYTES)],
+]
+
+
+def parse_project() -> Any:
+    """Let dbt read the project, while this process waits for something else.
+
+    Returns:
+        The manifest; None when there is none, which `run_dbt` will tell.
+    """
+    from dbt.cli.main import dbtRunner
+
+    return dbtRunner().invoke([*_DBT_LOGS, "parse"]).result
+
+
+def run_dbt(manifest: Any, options: Sequence[str], *, unit_tests: bool) -> Outcome:
     """Run `dbt build` in this process.
 
     Args:
+        manifest: the project as `parse_project` read it.
         options: further options of `dbt build`.
         unit_tests: run unit tests too; they say nothing about the data.
 
@@ -315,42 +334,42 @@ def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
     from dbt.cli.main import dbtRunner
 
     started = time.monotonic()
-    logs = ["--log-level-file", "info", "--log-file-max-bytes", str(DBT_LOG_BYTES)]
-    arguments = ["--log-level", "none", *logs, "build", *options]
+    # The manifest stands in the target directory since the project was read.
+    arguments = [*_DBT_LOGS, "build", "--no-write-json", *options]
     if not unit_tests:
         arguments += ["--exclude-resource-type", "unit_test"]
     with _Watch() as watch:
-        finished = dbtRunner(callbacks=[watch.event]).invoke(arguments)
+        finished = dbtRunner(manifest, [watch.event]).invoke(arguments)
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
-    results = getattr(finished.result, "results", None)
+    result: Any = finished.result
+    results = getattr(result, "results", None)
     if results is None:
         reason = str(finished.exception or "no reason given").strip()
         if holder := holder_text(reason):
             raise BuildError(f"The warehouse is in use by {holder}; let it finish and build again.")
         raise BuildError(f"dbt could not start the build:\n{reason}")
+    target = Path(os.environ.get("DBT_TARGET_PATH") or "target")
+    result.write(str(target / "run_results.json"))
     outcome = Outcome(seconds=time.monotonic() - started)
-    for result in results:
-        outcome.add(result)
+    for one in results:
+        outcome.add(one)
     if not finished.success and not outcome.failures:
         outcome.failures.append(f"  dbt: {finished.exception or 'the run was interrupted'}")
     # A build can be spared later if nothing in it looks at the clock or at data that is read in
     # place; the start of the run stands in the SQL of those that look at the clock.
     assert tracking.active_user is not None
     instant = tracking.active_user.run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f")
-    outcome.is_repeatable = (
-        not any(
-            instant in (getattr(result.node, "compiled_code", None) or "") for result in results
-        )
-        and _reads_raw_only()
-    )
+    outcome.is_repeatable = not any(
+        instant in (getattr(one.node, "compiled_code", None) or "") for one in results
+    ) and _reads_raw_only(manifest)
     return outcome
 
 
-def _reads_raw_only() -> bool:
-    """Whether all sources of the last run are tables the loader fills."""
-    target = Path(os.environ.get("DBT_TARGET_PATH") or "target")
-    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-    return all(source["schema"] == "raw" for source in manifest["sources"].values())
+def _reads_raw_only(manifest: Any) -> bool:
+    """Whether all sources of a project that was read are tables the loader fills."""
+    return manifest is not None and all(
+        source.schema == "raw" for source in manifest.sources.values()
+    )
 
 
 # --------------------------------------------------------------------------------------- build
@@ -398,10 +417,10 @@ def _build(
     settings.state.unlink(missing_ok=True)
     with Checkpoints(settings.warehouse, settings.published) as checkpoints:
         with run.step("quality"):
-            _import_dbt()  # takes as long as Great Expectations does, over there
+            manifest = parse_project()  # takes as long as Great Expectations does, over there
             _print_warnings("what landed", checkpoints.landing())
         with run.step("dbt"):
-            outcome = run_dbt(options, unit_tests=unit_tests)
+            outcome = run_dbt(manifest, options, unit_tests=unit_tests)
         run.note(dbt=outcome.counts, failed=outcome.failed_nodes, warnings=outcome.warned_nodes)
         print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
         if outcome.warnings:
@@ -433,10 +452,6 @@ def _build(
         f"{count_text(sum(release.rows.values()), 'row')} ({release.bytes / 1e6:,.1f} MB) in "
         f"{release.seconds:.1f} s: {settings.published}/current is release {release.id}."
     )
-
-
-def _import_dbt() -> None:
-    import dbt.cli.main  # noqa: F401
 
 
 def _print_warnings(border: str, warnings: Sequence[str]) -> None:
