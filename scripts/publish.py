@@ -16,15 +16,18 @@ import secrets
 import shutil
 import struct
 import time
+from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
 
 from landed_file import name_sql, quoted
 from locking import only_one
+from parquet_groups import ParquetError, Part, group_rows, write_groups
 
 MARTS = "marts"
 DATABASE = "parley"
@@ -33,6 +36,9 @@ KEEP = 3
 # The oldest storage version a 1.x client reads, as ATTACH names it and as files carry it.
 STORAGE_VERSION = "v1.0.0"
 STORAGE_NUMBER = 64
+
+# Row groups of Parquet files that are not kept when others are; DuckDB writes 122,880 rows in each.
+SMALL_GROUP = 60_000
 
 ID_TIME = "%Y%m%dT%H%M%SZ"
 
@@ -188,14 +194,61 @@ def _write(
             parquet = draft / MARTS / f"{table}.parquet"
             if base and not is_changed:
                 _share(base.release / MARTS / parquet.name, parquet)
-                continue
-            con.execute(
-                f"copy {DATABASE}.{MARTS}.{name_sql(table)} to {quoted(str(parquet))} "
-                "(format parquet, compression zstd)"
-            )
+            elif not base or table not in kept or not _splice(con, base, table, parquet):
+                con.execute(_parquet_sql(f"{DATABASE}.{MARTS}.{name_sql(table)}", parquet))
+            if sum(group_rows(parquet)) != rows[table]:
+                raise _DiffersError(table)
         con.execute(f"checkpoint {DATABASE}")
         con.execute(f"detach {DATABASE}")
     return rows
+
+
+def _parquet_sql(relation: str, path: Path) -> str:
+    return f"copy {relation} to {quoted(str(path))} (format parquet, compression zstd)"
+
+
+def _splice(con: duckdb.DuckDBPyConnection, base: Base, table: str, parquet: Path) -> bool:
+    """Write a table's Parquet file of the former one's row groups and what has changed since.
+
+    Groups in which rows were replaced are written anew, at the end, with the rows that came; so
+    are small ones, or each run would leave one more of them.
+
+    Returns:
+        Whether it did; not where most rows are in such groups, or the file's form is unknown.
+    """
+    former, key = base.release / MARTS / parquet.name, base.replaced[table]
+    before = f"warehouse.touched.{name_sql(f'{table}__before')}"
+    replaced = f"{name_sql(key)} in (select {name_sql(key)} from {before})" if key else "false"
+    sizes = group_rows(former)
+    ends = list(accumulate(sizes))
+    anew = {number for number, size in enumerate(sizes) if size < SMALL_GROUP}
+    for (row,) in con.execute(
+        f"select file_row_number from read_parquet({quoted(str(former))}, file_row_number = true) "
+        f"where {replaced}"
+    ).fetchall():
+        anew.add(bisect_right(ends, row))
+    left = [number for number in range(len(sizes)) if number not in anew]
+    if sum(sizes[number] for number in left) * 2 < sum(sizes):
+        return False
+    parts = [parquet.with_name(f".{parquet.name}.{name}") for name in ("former", "latter")]
+    try:
+        write_groups(parts[0], [Part(former, anew)])
+        con.execute(
+            _parquet_sql(
+                f"(from read_parquet({quoted(str(parts[0]))}) where not ({replaced}) "
+                f"union all by name from warehouse.touched.{name_sql(table)})",
+                parts[1],
+            )
+        )
+        groups = range(len(group_rows(parts[1])))
+        write_groups(parquet, [Part(former, left), Part(parts[1], groups)])
+    except ParquetError:
+        parquet.unlink(missing_ok=True)
+        return False
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return True
 
 
 def _share(former: Path, path: Path) -> None:
