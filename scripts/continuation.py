@@ -99,6 +99,6 @@ def _last_run(warehouse: Path) -> tuple[str, str | None] | None:
                 "select run_id, case when mode = 'touched' then previous_run_id end "
                 "from touched.runs where is_complete"
             ).fetchone()
-    except duckdb.CatalogException:
+    except (duckdb.CatalogException, duckdb.BinderException):  # no run, or one of an older version
         return None
     return (str(row[0]), row[1]) if row else None
