@@ -4,7 +4,7 @@
 
 {#- The rows of a model a test looks at, for conditions on single rows. -#}
 {% macro rows_to_test(relation) -%}
-    {{ return(written_rows(relation) or relation) }}
+    {{ return((written_rows(relation) if execute else none) or relation) }}
 {%- endmacro %}
 
 
@@ -27,6 +27,15 @@
 {% macro is_tested(conversation_key) -%}
     {%- if tests_what_was_written() -%}
         {{ conversation_key }} in (select conversation_key from touched.int_revised_conversations)
+    {%- else -%} true
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Condition: the value of a column, in whatever row it stands, is among those this run wrote. -#}
+{% macro is_written(relation, column) -%}
+    {%- set written = written_rows(relation) -%}
+    {%- if written -%} {{ column }} in (select {{ column }} from {{ written }})
     {%- else -%} true
     {%- endif -%}
 {%- endmacro %}

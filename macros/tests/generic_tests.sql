@@ -20,16 +20,13 @@ group by {{ column_name }}
 
 {#- A value this run wrote may stand in any row. -#}
 {% test unique(model, column_name) %}
-{%- set written = written_rows(model) %}
 select
     {{ column_name }} as unique_field,
     count(*) as n_records
 from {{ model }}
 where
     {{ column_name }} is not null
-    {%- if written %}
-    and {{ column_name }} in (select {{ column_name }} from {{ written }})
-    {%- endif %}
+    and {{ is_written(model, column_name) }}
 group by {{ column_name }}
 having count(*) > 1
 {% endtest %}

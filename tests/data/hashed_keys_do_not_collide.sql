@@ -10,10 +10,7 @@ select
     '{{ key }}' as key_name,
     {{ key }} as colliding_key
 from {{ ref(model_name) }}
-{%- set written = written_rows(ref(model_name)) %}
-{%- if written %}
-where {{ key }} in (select {{ key }} from {{ written }})
-{%- endif %}
+where {{ is_written(ref(model_name), key) }}
 group by {{ key }}
 having count(*) > 1
 {% if not loop.last %}union all{% endif %}
