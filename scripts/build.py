@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from checkpoints import CheckpointError, Checkpoints
 from compact import compact_if_asked
+from continuation import KEPT_BY_ROWS, base_of, file_states, note_release, write_private
 from contract import ContractError
 from database_errors import holder_text, is_disk_full
 from disk_need import DiskNeedError, check_disk
@@ -175,12 +176,19 @@ def _project_files() -> Iterator[Path]:
             yield path
 
 
-def fingerprint(settings: Settings, loaded: str) -> str:
-    """Digest of all a build depends on but the clock: data, project, settings, salt, versions."""
-    digest = hashlib.sha256(loaded.encode())
+def project_digest() -> str:
+    """Digest of all files of this repository a build is made from."""
+    digest = hashlib.sha256()
     for path in _project_files():
         digest.update(f"\0{path.relative_to(ROOT)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def fingerprint(settings: Settings, loaded: str) -> str:
+    """Digest of all a build depends on but the clock: data, project, settings, salt, versions."""
+    digest = hashlib.sha256(loaded.encode())
+    digest.update(project_digest().encode())
     for name, value in sorted(os.environ.items()):
         if name.startswith(("PARLEY_", "DBT_")):
             digest.update(f"\0{name}={value}".encode(errors="surrogateescape"))
@@ -205,24 +213,10 @@ def is_current(settings: Settings, inputs: str) -> bool:
         return False
 
 
-def file_states(release: Path) -> dict[str, list[int]]:
-    """Size in bytes and time of change in ns of each file of a release, by relative path."""
-    return {
-        path.relative_to(release).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns]
-        for path in sorted(release.rglob("*"))
-        if path.is_file()
-    }
-
-
 def remember(settings: Settings, inputs: str, release: Release) -> None:
     """Note what a release was made from, in one step, readable by the owner only."""
-    draft = settings.state.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        files = file_states(release.path)
-        json.dump({"inputs": inputs, "release": release.id, "files": files}, stream)
-    draft.replace(settings.state)
+    files = file_states(release.path)
+    write_private(settings.state, {"inputs": inputs, "release": release.id, "files": files})
 
 
 # ----------------------------------------------------------------------------------------- dbt
@@ -230,7 +224,10 @@ def remember(settings: Settings, inputs: str, release: Release) -> None:
 
 @dataclass
 class Outcome:
-    """What dbt did: numbers by resource type, what failed, which tables are to be published."""
+    """What dbt did: numbers by resource type, what failed, which tables are to be published.
+
+    `replaced` holds those kept by rows, and the column by whose values their rows are replaced.
+    """
 
     passed: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -239,6 +236,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     skipped: int = 0
     tables: list[str] = field(default_factory=list)
+    replaced: dict[str, str | None] = field(default_factory=dict)
     is_repeatable: bool = False
     seconds: float = 0.0
 
@@ -260,6 +258,9 @@ class Outcome:
                 self.warned_nodes.append(f"{kind} {node.name}")
         if node.resource_type in ("model", "seed") and node.schema == MARTS:
             self.tables.append(node.alias)
+            if (strategy := node.config.get("incremental_strategy")) in KEPT_BY_ROWS:
+                is_history = strategy == "history"
+                self.replaced[node.alias] = None if is_history else node.config.unique_key
 
     @property
     def counts(self) -> dict[str, int]:
@@ -320,10 +321,29 @@ class _Watch:
                 print(f"dbt: {self._done} of {self._total} done", file=sys.stderr, flush=True)
 
 
-def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
+# Of dbt's log files; its own lines stand in the log, not on the terminal.
+_DBT_LOGS = [
+    *["--log-level", "none", "--log-level-file", "info"],
+    *["--log-file-max-bytes", str(DBT_LOG_BYTES)],
+]
+
+
+def parse_project() -> Any:
+    """Let dbt read the project, while this process waits for something else.
+
+    Returns:
+        The manifest; None when there is none, which `run_dbt` will tell.
+    """
+    from dbt.cli.main import dbtRunner
+
+    return dbtRunner().invoke([*_DBT_LOGS, "parse"]).result
+
+
+def run_dbt(manifest: Any, options: Sequence[str], *, unit_tests: bool) -> Outcome:
     """Run `dbt build` in this process.
 
     Args:
+        manifest: the project as `parse_project` read it.
         options: further options of `dbt build`.
         unit_tests: run unit tests too; they say nothing about the data.
 
@@ -336,42 +356,42 @@ def run_dbt(options: Sequence[str], *, unit_tests: bool) -> Outcome:
     from dbt.cli.main import dbtRunner
 
     started = time.monotonic()
-    logs = ["--log-level-file", "info", "--log-file-max-bytes", str(DBT_LOG_BYTES)]
-    arguments = ["--log-level", "none", *logs, "build", *options]
+    # The manifest stands in the target directory since the project was read.
+    arguments = [*_DBT_LOGS, "build", "--no-write-json", *options]
     if not unit_tests:
         arguments += ["--exclude-resource-type", "unit_test"]
     with _Watch() as watch:
-        finished = dbtRunner(callbacks=[watch.event]).invoke(arguments)
+        finished = dbtRunner(manifest, [watch.event]).invoke(arguments)
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
-    results = getattr(finished.result, "results", None)
+    result: Any = finished.result
+    results = getattr(result, "results", None)
     if results is None:
         reason = str(finished.exception or "no reason given").strip()
         if holder := holder_text(reason):
             raise BuildError(f"The warehouse is in use by {holder}; let it finish and build again.")
         raise BuildError(f"dbt could not start the build:\n{reason}")
+    target = Path(os.environ.get("DBT_TARGET_PATH") or "target")
+    result.write(str(target / "run_results.json"))
     outcome = Outcome(seconds=time.monotonic() - started)
-    for result in results:
-        outcome.add(result)
+    for one in results:
+        outcome.add(one)
     if not finished.success and not outcome.failures:
         outcome.failures.append(f"  dbt: {finished.exception or 'the run was interrupted'}")
     # A build can be spared later if nothing in it looks at the clock or at data that is read in
     # place; the start of the run stands in the SQL of those that look at the clock.
     assert tracking.active_user is not None
     instant = tracking.active_user.run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f")
-    outcome.is_repeatable = (
-        not any(
-            instant in (getattr(result.node, "compiled_code", None) or "") for result in results
-        )
-        and _reads_raw_only()
-    )
+    outcome.is_repeatable = not any(
+        instant in (getattr(one.node, "compiled_code", None) or "") for one in results
+    ) and _reads_raw_only(manifest)
     return outcome
 
 
-def _reads_raw_only() -> bool:
-    """Whether all sources of the last run are tables the loader fills."""
-    target = Path(os.environ.get("DBT_TARGET_PATH") or "target")
-    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-    return all(source["schema"] == "raw" for source in manifest["sources"].values())
+def _reads_raw_only(manifest: Any) -> bool:
+    """Whether all sources of a project that was read are tables the loader fills."""
+    return manifest is not None and all(
+        source.schema == "raw" for source in manifest.sources.values()
+    )
 
 
 # --------------------------------------------------------------------------------------- build
@@ -419,10 +439,10 @@ def _build(
     settings.state.unlink(missing_ok=True)
     with Checkpoints(settings.warehouse, settings.published) as checkpoints:
         with run.step("quality"):
-            _import_dbt()  # takes as long as Great Expectations does, over there
+            manifest = parse_project()  # takes as long as Great Expectations does, over there
             _print_warnings("what landed", checkpoints.landing())
         with run.step("dbt"):
-            outcome = run_dbt(options, unit_tests=unit_tests)
+            outcome = run_dbt(manifest, options, unit_tests=unit_tests)
         run.note(dbt=outcome.counts, failed=outcome.failed_nodes, warnings=outcome.warned_nodes)
         print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
         if outcome.warnings:
@@ -431,12 +451,20 @@ def _build(
             run.note(reason=f"failed: {', '.join(outcome.failed_nodes[:5]) or 'dbt'}")
             raise BuildError(_failure_text(settings, outcome))
         with run.step("quality"):
-            _print_warnings("the marts", checkpoints.marts(outcome.tables))
+            project = project_digest()
+            base = base_of(settings.warehouse, settings.published, outcome.replaced, project)
+            written = base.replaced if base else ()
+            _print_warnings("the marts", checkpoints.marts(outcome.tables, written))
     run.note(**described_sources(settings.warehouse))
     with run.step("publish"):
         release = publish(
-            settings.warehouse, settings.published, tables=outcome.tables, keep=settings.keep
+            settings.warehouse,
+            settings.published,
+            tables=outcome.tables,
+            base=base,
+            keep=settings.keep,
         )
+        note_release(settings.warehouse, release, project)
     run.note(release=release.id, rows=sum(release.rows.values()), bytes=release.bytes)
     if outcome.is_repeatable:
         # Taken again: the first run has written the salt in between.
@@ -446,10 +474,6 @@ def _build(
         f"{count_text(sum(release.rows.values()), 'row')} ({release.bytes / 1e6:,.1f} MB) in "
         f"{release.seconds:.1f} s: {settings.published}/current is release {release.id}."
     )
-
-
-def _import_dbt() -> None:
-    import dbt.cli.main  # noqa: F401
 
 
 def _print_warnings(border: str, warnings: Sequence[str]) -> None:

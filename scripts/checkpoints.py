@@ -70,8 +70,13 @@ class Checkpoints:
             )
         return list(verdict["warnings"])
 
-    def marts(self, tables: Collection[str]) -> list[str]:
+    def marts(self, tables: Collection[str], written: Collection[str] = ()) -> list[str]:
         """Run the checkpoint of the marts that are to be published.
+
+        Args:
+            tables: names of the marts.
+            written: those of which only the rows the last run wrote are looked at; the others
+                have passed before.
 
         Returns:
             Warnings, as sentences.
@@ -79,7 +84,7 @@ class Checkpoints:
         Raises:
             CheckpointError: nothing is to be published.
         """
-        self._ask(border="marts", tables=sorted(tables))
+        self._ask(border="marts", tables=sorted(tables), written=sorted(written))
         verdict = self._answer()
         if verdict["errors"]:
             raise CheckpointError(self._text("Refused at the border of the marts:", verdict))

@@ -471,11 +471,17 @@ def read_marts(root: Path = ROOT) -> dict[str, Mart]:
 
 
 class _Marts:
-    """The profile of marts, counted over all their rows."""
+    """The profile of marts: over all rows, or those the last run wrote where the others passed."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, former: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        former: Mapping[str, int],
+        written: Collection[str],
+    ) -> None:
         self.con = con
         self.former = former
+        self.written = frozenset(written)
         self.landed_ranges = tuple(column for _, column in _landed_ranges())
         self.types: dict[str, dict[str, str]] = {}
         for table, column, data_type in con.execute(
@@ -488,9 +494,14 @@ class _Marts:
         """What is expected of a mart, and what it holds."""
         suite = Suite("marts", mart.name, "")
         suite.expectations += MARTS
-        relation = f"marts.{name_sql(mart.name)}"
+        is_written = mart.name in self.written
+        relation = f"{'touched' if is_written else 'marts'}.{name_sql(mart.name)}"
         rows = self._columns(suite, mart, relation)
         suite.scope = f"all {rows:,} rows"
+        if is_written:
+            written = rows
+            (rows,) = _row(self.con, f"select count(*) from marts.{name_sql(mart.name)}")
+            suite.scope = f"{rows:,} rows, of which the {written:,} written last are looked at"
         self._keys(suite, mart, relation)
         self._rules(suite, mart, relation)
         self._drift(suite, mart, rows)
@@ -533,9 +544,18 @@ class _Marts:
         for key in mart.keys:
             if set(key) <= self.types[mart.name].keys():
                 names = ", ".join(map(name_sql, key))
+                concerned = f"marts.{name_sql(mart.name)}"
+                if mart.name in self.written:
+                    same = " and ".join(
+                        f"written.{name_sql(name)} is not distinct from kept.{name_sql(name)}"
+                        for name in key
+                    )
+                    concerned += (
+                        f" as kept where exists (select 1 from {relation} as written where {same})"
+                    )
                 (number,) = _row(
                     self.con,
-                    f"select count(*) from (select {names} from {relation} "
+                    f"select count(*) from (select {names} from {concerned} "
                     f"group by {names} having count(*) > 1)",
                 )
                 suite.count(", ".join(key), "repeated", number)
@@ -584,7 +604,10 @@ def released_rows(release: Path) -> dict[str, int]:
 
 
 def marts_suites(
-    con: duckdb.DuckDBPyConnection, tables: Collection[str] | None, former: Mapping[str, int]
+    con: duckdb.DuckDBPyConnection,
+    tables: Collection[str] | None,
+    former: Mapping[str, int],
+    written: Collection[str] = (),
 ) -> Iterator[Suite]:
     """Yield the suites of marts.
 
@@ -592,8 +615,9 @@ def marts_suites(
         con: the warehouse.
         tables: the tables to be published; all that are described and built when None.
         former: rows by table of the release that is current.
+        written: tables of which the rows the last run wrote, in `touched`, are looked at.
     """
-    marts, described = _Marts(con, former), read_marts()
+    marts, described = _Marts(con, former, written), read_marts()
     for name in sorted(marts.types if tables is None else tables):
         if name in marts.types and (name in described or tables is not None):
             yield marts.suite(described.get(name, Mart(name, (), ())))

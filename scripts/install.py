@@ -158,7 +158,10 @@ def install(root: Path, group: Group) -> None:
         settings = uv_settings(_run([*pip, "config", "list"]))
         chosen = {name: value for name, value in settings.items() if name not in os.environ}
         uv = [str(venv / "bin" / "uv"), "pip", "sync", "--require-hashes", "--python", python]
-        _run([*uv, "--no-config", lock], chosen)
+        # pip compiles what it installs. uv leaves it to the first import, which may not write here:
+        # then each start of dbt would compile two thousand files anew.
+        compiled = ["--compile-bytecode"] if sys.dont_write_bytecode else []
+        _run([*uv, "--no-config", *compiled, lock], chosen)
     except (subprocess.CalledProcessError, OSError):
         print("uv cannot install here; pip does it, which takes longer.", flush=True)
         try:

@@ -16,15 +16,18 @@ import secrets
 import shutil
 import struct
 import time
-from collections.abc import Collection
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
 
 from landed_file import name_sql, quoted
 from locking import only_one
+from parquet_groups import ParquetError, Part, group_rows, write_groups
 from resources import memory_limit, spill_directory
 
 MARTS = "marts"
@@ -34,6 +37,9 @@ KEEP = 3
 # The oldest storage version a 1.x client reads, as ATTACH names it and as files carry it.
 STORAGE_VERSION = "v1.0.0"
 STORAGE_NUMBER = 64
+
+# Row groups of Parquet files that are not kept when others are; DuckDB writes 122,880 rows in each.
+SMALL_GROUP = 60_000
 
 ID_TIME = "%Y%m%dT%H%M%SZ"
 
@@ -51,6 +57,23 @@ class Release:
     rows: dict[str, int]
     bytes: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Base:
+    """A release that a run on what is new goes on from: tables that are kept are changed alike.
+
+    `replaced` names for each of them the column by whose values rows were replaced; None where
+    rows were only added. The rows stand in the schema `touched` of the warehouse, see
+    macros/incremental/materialization.sql. Other tables are copied.
+    """
+
+    release: Path
+    replaced: Mapping[str, str | None]
+
+
+class _DiffersError(Exception):
+    """A table that was changed like the warehouse's is not as long as that."""
 
 
 def releases_in(published: Path) -> list[str]:
@@ -129,11 +152,14 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, table: str) -> None:
         con.execute(f"comment on column {target}.{name_sql(column)} is {quoted(text)}")
 
 
-def _write(warehouse: Path, draft: Path, tables: Collection[str] | None) -> dict[str, int]:
+def _write(
+    warehouse: Path, draft: Path, tables: Collection[str] | None, base: Base | None
+) -> dict[str, int]:
     """Write both forms of the marts into `draft`; return rows by table.
 
     Raises:
         PublishError: there is nothing to publish, or a table that was to be published is missing.
+        _DiffersError: what `base` says does not lead to the tables of the warehouse.
     """
     (draft / MARTS).mkdir(parents=True)
     rows: dict[str, int] = {}
@@ -141,44 +167,164 @@ def _write(warehouse: Path, draft: Path, tables: Collection[str] | None) -> dict
         "memory_limit": memory_limit(),
         "temp_directory": str(spill_directory(warehouse)),
     }
+    database = draft / f"{DATABASE}.duckdb"
+    if base:
+        shutil.copyfile(base.release / database.name, database)
     with duckdb.connect(config=settings) as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute(f"attach {quoted(str(warehouse))} as warehouse (read_only)")
         con.execute(
-            f"attach {quoted(str(draft / f'{DATABASE}.duckdb'))} as {DATABASE} "
+            f"attach {quoted(str(database))} as {DATABASE} "
             f"(storage_version {quoted(STORAGE_VERSION)})"
         )
-        con.execute(f"create schema {DATABASE}.{MARTS}")
-        found = [
-            name
-            for (name,) in con.execute(
-                "select table_name from information_schema.tables "
-                "where table_catalog = 'warehouse' and table_schema = $schema order by table_name",
-                {"schema": MARTS},
-            ).fetchall()
-        ]
+        con.execute(f"create schema if not exists {DATABASE}.{MARTS}")
+        found = _tables(con, "warehouse")
         wanted = found if tables is None else sorted(tables)
         if missing := sorted(set(wanted) - set(found)):
             raise PublishError(f"The warehouse has no table {MARTS}.{missing[0]} to publish.")
         if not wanted:
             raise PublishError(f"The warehouse has no table in schema {MARTS} to publish.")
+        kept = _change(con, base, wanted) if base else {}
         for table in wanted:
-            name = name_sql(table)
-            con.execute(_create_sql(con, table))
-            inserted = con.execute(
-                f"insert into {DATABASE}.{MARTS}.{name} from warehouse.{MARTS}.{name} order by all"
-            ).fetchone()
-            assert inserted is not None
-            rows[table] = int(inserted[0])
-            _copy_comments(con, table)
-            con.execute(
-                f"copy {DATABASE}.{MARTS}.{name} to "
-                f"{quoted(str(draft / MARTS / f'{table}.parquet'))} "
-                "(format parquet, compression zstd)"
-            )
+            if table not in kept:
+                rows[table] = _copy(con, table, in_order=base is None)
+                _copy_comments(con, table)
+                is_changed = True
+            else:
+                rows[table], is_changed = kept[table]
+            parquet = draft / MARTS / f"{table}.parquet"
+            if base and not is_changed:
+                _share(base.release / MARTS / parquet.name, parquet)
+            elif not base or table not in kept or not _splice(con, base, table, parquet):
+                con.execute(_parquet_sql(f"{DATABASE}.{MARTS}.{name_sql(table)}", parquet))
+            if sum(group_rows(parquet)) != rows[table]:
+                raise _DiffersError(table)
         con.execute(f"checkpoint {DATABASE}")
         con.execute(f"detach {DATABASE}")
     return rows
+
+
+def _parquet_sql(relation: str, path: Path) -> str:
+    return f"copy {relation} to {quoted(str(path))} (format parquet, compression zstd)"
+
+
+def _splice(con: duckdb.DuckDBPyConnection, base: Base, table: str, parquet: Path) -> bool:
+    """Write a table's Parquet file of the former one's row groups and what has changed since.
+
+    Groups in which rows were replaced are written anew, at the end, with the rows that came; so
+    are small ones, or each run would leave one more of them.
+
+    Returns:
+        Whether it did; not where most rows are in such groups, or the file's form is unknown.
+    """
+    former, key = base.release / MARTS / parquet.name, base.replaced[table]
+    before = f"warehouse.touched.{name_sql(f'{table}__before')}"
+    replaced = f"{name_sql(key)} in (select {name_sql(key)} from {before})" if key else "false"
+    sizes = group_rows(former)
+    ends = list(accumulate(sizes))
+    anew = {number for number, size in enumerate(sizes) if size < SMALL_GROUP}
+    for (row,) in con.execute(
+        f"select file_row_number from read_parquet({quoted(str(former))}, file_row_number = true) "
+        f"where {replaced}"
+    ).fetchall():
+        anew.add(bisect_right(ends, row))
+    left = [number for number in range(len(sizes)) if number not in anew]
+    if sum(sizes[number] for number in left) * 2 < sum(sizes):
+        return False
+    parts = [parquet.with_name(f".{parquet.name}.{name}") for name in ("former", "latter")]
+    try:
+        write_groups(parts[0], [Part(former, anew)])
+        con.execute(
+            _parquet_sql(
+                f"(from read_parquet({quoted(str(parts[0]))}) where not ({replaced}) "
+                f"union all by name from warehouse.touched.{name_sql(table)})",
+                parts[1],
+            )
+        )
+        groups = range(len(group_rows(parts[1])))
+        write_groups(parquet, [Part(former, left), Part(parts[1], groups)])
+    except ParquetError:
+        parquet.unlink(missing_ok=True)
+        return False
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return True
+
+
+def _share(former: Path, path: Path) -> None:
+    """Let two releases have one file, where the file system can; both are never written again."""
+    try:
+        os.link(former, path)
+    except OSError:
+        shutil.copyfile(former, path)
+
+
+def _tables(con: duckdb.DuckDBPyConnection, database: str) -> list[str]:
+    """Names of the tables of schema `marts`, in order."""
+    found = con.execute(
+        # information_schema.tables, which has both, takes a second to count rows.
+        "select table_name from duckdb_tables() "
+        "where database_name = $database and schema_name = $schema union all "
+        "select view_name from duckdb_views() "
+        "where database_name = $database and schema_name = $schema and not internal order by 1",
+        {"database": database, "schema": MARTS},
+    ).fetchall()
+    return [name for (name,) in found]
+
+
+def _copy(con: duckdb.DuckDBPyConnection, table: str, *, in_order: bool) -> int:
+    """Copy a table of the warehouse, in order or as it stands; return its number of rows."""
+    name = name_sql(table)
+    con.execute(_create_sql(con, table))
+    order = " order by all" if in_order else ""
+    return _changed_rows(
+        con, f"insert into {DATABASE}.{MARTS}.{name} from warehouse.{MARTS}.{name}{order}"
+    )
+
+
+def _changed_rows(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = con.execute(sql).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _change(
+    con: duckdb.DuckDBPyConnection, base: Base, wanted: Collection[str]
+) -> dict[str, tuple[int, bool]]:
+    """Make the copy of a release what the warehouse is, as far as `base` tells; drop the rest.
+
+    Returns:
+        By table that is done: its number of rows, and whether the run touched any.
+
+    Raises:
+        _DiffersError: tables, or numbers of rows, are not those of the warehouse.
+    """
+    former = set(_tables(con, DATABASE))
+    for table in former - base.replaced.keys():
+        con.execute(f"drop table {DATABASE}.{MARTS}.{name_sql(table)}")
+    con.execute(f"checkpoint {DATABASE}")  # gives their pages to the tables that follow
+    done: dict[str, tuple[int, bool]] = {}
+    for table, key in base.replaced.items():
+        if table not in former or table not in wanted:
+            raise _DiffersError(table)
+        target, fresh = f"{DATABASE}.{MARTS}.{name_sql(table)}", name_sql(table)
+        before = f"warehouse.touched.{name_sql(f'{table}__before')}"
+        due = _changed_rows(con, f"select count(*) from {before}")
+        removed = added = 0
+        if key is not None and due:
+            removed = _changed_rows(
+                con,
+                f"delete from {target} where {name_sql(key)} in (select {name_sql(key)} "
+                f"from {before})",
+            )
+        added = _changed_rows(con, f"insert into {target} by name from warehouse.touched.{fresh}")
+        rows = _changed_rows(con, f"select count(*) from {target}")
+        built = _changed_rows(con, f"select count(*) from warehouse.{MARTS}.{name_sql(table)}")
+        if removed != due or rows != built:
+            raise _DiffersError(table)
+        done[table] = rows, bool(removed or added)
+    return done
 
 
 def _seal(draft: Path) -> tuple[int, str]:
@@ -237,6 +383,7 @@ def publish(
     published: Path,
     *,
     tables: Collection[str] | None = None,
+    base: Base | None = None,
     keep: int = KEEP,
     now: datetime | None = None,
 ) -> Release:
@@ -246,6 +393,8 @@ def publish(
         warehouse: the DuckDB file.
         published: the directory of releases; created if need be.
         tables: names of the tables to publish; all of the schema when None.
+        base: the release that is current, if it holds the marts the last run went on from; it
+            is copied and changed as the warehouse was. All rows are copied when None.
         keep: number of releases kept, the new one included; at least 1.
         now: the instant the release is named after, aware; the clock's by default.
 
@@ -265,7 +414,11 @@ def publish(
         _sweep(published)
         draft = releases / f".draft-{secrets.token_hex(4)}"
         try:
-            rows = _write(warehouse, draft, tables)
+            try:
+                rows = _write(warehouse, draft, tables, base)
+            except _DiffersError:
+                shutil.rmtree(draft)
+                rows = _write(warehouse, draft, tables, None)
             size, digest = _seal(draft)
             release = _new_id(published, digest, now or datetime.now(UTC))
             draft.rename(releases / release)

@@ -17,7 +17,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -195,15 +195,17 @@ class Quality:
         verdict.passed_loads = sorted(set(loads or ()) - set(verdict.refused_loads))
         return verdict
 
-    def marts(self, tables: Sequence[str] | None) -> Verdict:
+    def marts(self, tables: Sequence[str] | None, written: Collection[str] = ()) -> Verdict:
         """Check the marts about to be published, all that are built when None.
+
+        Of the tables `written` only the rows the last run of dbt wrote are looked at.
 
         Raises:
             QualityError, duckdb.Error, OSError: it could not be told or written.
         """
         former = released_rows(self.published / "current" / "parley.duckdb")
         with self._opened() as con:
-            suites = list(marts_suites(con, tables, former))
+            suites = list(marts_suites(con, tables, former, written))
         return self._check("marts", suites)
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
@@ -267,7 +269,7 @@ def _serve(warehouse: Path, published: Path) -> None:
             if request["border"] == "landing":
                 answer = asdict(quality.landing(unchecked=True))
             else:
-                answer = asdict(quality.marts(request["tables"]))
+                answer = asdict(quality.marts(request["tables"], request["written"]))
         except (QualityError, ContractError, OSError, duckdb.Error) as error:
             answer = {"failure": _sentence(error)}
         answers.write(json.dumps(answer) + "\n")

@@ -23,7 +23,7 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set columns = adapter.get_columns_in_relation(target_relation) | map(attribute='name') | join(', ') -%}
-    {%- set fresh = 'touched.' ~ model.name ~ ('__arrived' if strategy == 'arrived' else '') -%}
+    {%- set fresh = fresh_name(model) -%}
     {%- set before = 'touched.' ~ model.name ~ '__before' -%}
     {%- if strategy == 'touched_periods' and touched_days(model.name.removeprefix('kpi_cells_')) is not none -%}
         {%- do note_touched_days(model.name.removeprefix('kpi_cells_')) -%}

@@ -32,6 +32,8 @@
             ~ facts.load_count ~ " as bigint) as load_count, "
             ~ ('cast(' ~ last.last_row_id ~ ' as bigint)' if mode == 'touched' else 'cast(0 as bigint)')
             ~ ' as previous_row_id, '
+            ~ ("'" ~ last.run_id ~ "'" if mode == 'touched' else 'cast(null as varchar)')
+            ~ ' as previous_run_id, '
             ~ ("timestamp '" ~ last.as_of ~ "'" if mode == 'touched' else 'cast(null as timestamp)')
             ~ ' as previous_as_of, ' ~ (is_whole_project() | string | lower) ~ ' as is_whole, '
             ~ next_build_number(last) ~ ' as build_number, false as is_complete'
@@ -184,5 +186,18 @@
     {%- if model is defined and model.resource_type not in ('model', 'seed') -%}
         {{ return(none) }}
     {%- endif -%}
-    {{ return(run_query('select * from touched.runs').rows[0]) }}
+    {{ return(noted_run()) }}
+{%- endmacro %}
+
+
+{#- The row of this run, read once: `graph` is the one place all nodes of a run share. -#}
+{% macro noted_run() -%}
+    {%- set noted = graph.get('parley_run') -%}
+    {%- if noted is none or noted.run_id != invocation_id -%}
+        {%- set noted = {} -%}
+        {%- set row = run_query('select * from touched.runs').rows[0] -%}
+        {%- for name in row.keys() -%}{%- do noted.update({name: row[name]}) -%}{%- endfor -%}
+        {%- if noted.run_id == invocation_id -%}{%- do graph.update({'parley_run': noted}) -%}{%- endif -%}
+    {%- endif -%}
+    {{ return(noted) }}
 {%- endmacro %}

@@ -2,7 +2,7 @@
 -- agrees with the episode.
 with involved as (
 
-    select * from {{ ref('fct_episodes') }}
+    select * from {{ rows_to_test(ref('fct_episodes')) }}
     where is_involved
 
 ),
@@ -29,7 +29,7 @@ select
     expected.verdict as expected_verdict,
     resolutions.verdict
 from expected
-full outer join {{ ref('fct_resolutions') }} as resolutions
+full outer join {{ rows_to_test(ref('fct_resolutions')) }} as resolutions
     on
         expected.episode_id = resolutions.episode_id
         and expected.policy = resolutions.policy

@@ -10,6 +10,7 @@ select
     '{{ key }}' as key_name,
     {{ key }} as colliding_key
 from {{ ref(model_name) }}
+where {{ is_written(ref(model_name), key) }}
 group by {{ key }}
 having count(*) > 1
 {% if not loop.last %}union all{% endif %}

@@ -50,7 +50,8 @@ with suspicious as (
         {{ is_id | lower }} as is_id,
         text_value
     from (
-        select {{ 'distinct ' if not is_id }}{{ column }} as text_value from {{ node.relation_name }}
+        select {{ 'distinct ' if not is_id }}{{ column }} as text_value
+        from {{ rows_to_test(api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)) }}
         {%- if is_id %}
         where contains({{ column }}, '@') or contains({{ column }}, '+')
         {%- endif %}

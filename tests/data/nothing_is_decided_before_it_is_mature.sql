@@ -2,7 +2,7 @@
 select
     'fct_episodes' as table_name,
     episode_id as row_id
-from {{ ref('fct_episodes') }}
+from {{ rows_to_test(ref('fct_episodes')) }}
 where
     (
         decided_at > {{ as_of() }}
@@ -29,7 +29,7 @@ union all
 select
     'fct_resolutions' as table_name,
     episode_id as row_id
-from {{ ref('fct_resolutions') }}
+from {{ rows_to_test(ref('fct_resolutions')) }}
 where
     decided_at > {{ as_of() }}
     and verdict <> 'pending'
@@ -37,7 +37,7 @@ union all
 select
     'fct_sessions' as table_name,
     session_id as row_id
-from {{ ref('fct_sessions') }}
+from {{ rows_to_test(ref('fct_sessions')) }}
 where
     {{ plus_hours('ended_at', var('self_service_window_hours')) }} > {{ as_of() }}
     and (has_contact_action is not null or has_other_channel_action is not null)
@@ -45,7 +45,7 @@ union all
 select
     'fct_messages' as table_name,
     message_id as row_id
-from {{ ref('fct_messages') }}
+from {{ rows_to_test(ref('fct_messages')) }}
 where
     sent_at + interval '{{ var("conversion_window_days") }}' day > {{ as_of() }}
     and is_accepted is not null
@@ -53,7 +53,7 @@ union all
 select
     'fct_leads' as table_name,
     person_id as row_id
-from {{ ref('fct_leads') }}
+from {{ rows_to_test(ref('fct_leads')) }}
 where
     lead_at + interval '{{ var("lead_to_sale_window_days") }}' day > {{ as_of() }}
     and is_mature

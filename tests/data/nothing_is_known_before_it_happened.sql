@@ -20,7 +20,7 @@
 select
     '{{ fact }}' as table_name,
     {{ columns[0] }} as own_time
-from {{ ref(fact) }}
+from {{ rows_to_test(ref(fact)) }}
 where {{ columns | join(' > ' ~ as_of() ~ ' or ') }} > {{ as_of() }}
 {% if not loop.last %}union all{% endif %}
 {% endfor %}

@@ -6,7 +6,7 @@ select
     is_involved,
     is_mature,
     is_resolved
-from {{ ref('fct_episodes') }}
+from {{ rows_to_test(ref('fct_episodes')) }}
 where
     is_involved <> (outcome is not null)
     or (is_involved and is_mature) <> (is_resolved is not null)

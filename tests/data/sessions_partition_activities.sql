@@ -6,6 +6,7 @@ with conversations as (
         opened_at <= {{ as_of() }}
         and not is_test
         and not is_spam
+        and {{ is_tested('conversation_key') }}
 
 ),
 
@@ -19,13 +20,16 @@ activities as (
     where
         visibility = 'public'
         and sender_type in ('contact', 'bot', 'agent')
+        and {{ is_tested('conversation_key') }}
     union all
     select
         conversation_id,
         occurred_at as happened_at,
         event_id as activity
     from {{ ref('conformed_events') }}
-    where event_type = 'opened'
+    where
+        event_type = 'opened'
+        and {{ is_tested('conversation_key') }}
     union all
     select
         conversation_id,
@@ -44,7 +48,7 @@ select
 from activities
 inner join conversations
     on activities.conversation_id = conversations.conversation_id
-left join {{ ref('fct_sessions') }} as sessions
+left join {{ rows_to_test(ref('fct_sessions')) }} as sessions
     on
         activities.conversation_id = sessions.conversation_id
         and activities.happened_at between sessions.started_at and sessions.ended_at

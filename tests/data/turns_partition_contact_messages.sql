@@ -9,7 +9,7 @@ with messages as (
             partition by conversation_key, session_number, episode_number
             order by activity_number
         ) as previous_sender_type
-    from {{ ref('int_messages') }}
+    from {{ rows_to_test(ref('int_messages')) }}
 
 ),
 
@@ -29,7 +29,7 @@ select
     expected.message_id,
     turns.turn_id
 from expected
-full outer join {{ ref('fct_turns') }} as turns
+full outer join {{ rows_to_test(ref('fct_turns')) }} as turns
     on expected.message_id = turns.turn_id
 where
     expected.message_id is null
@@ -38,5 +38,5 @@ union all
 select
     message_id,
     cast(null as string) as turn_id
-from {{ ref('fct_messages') }}
+from {{ rows_to_test(ref('fct_messages')) }}
 where (sender_type = 'contact') <> (turn_started_date is not null)

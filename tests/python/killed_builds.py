@@ -184,14 +184,9 @@ def _arm(point: str) -> None:
 
 
 def _build(request: dict[str, Any], parsed: Any) -> int:
-    import dbt.cli.main
-
-    original = dbt.cli.main.dbtRunner
-    dbt.cli.main.dbtRunner = lambda callbacks: original(  # type: ignore[assignment,misc]
-        manifest=parsed, callbacks=callbacks
-    )
     import build
 
+    build.parse_project = lambda: parsed
     if request["kill"]:
         _arm(request["kill"])
     return build.main([])

@@ -168,9 +168,8 @@ def assert_repaired(place: Place, undisturbed: Place) -> None:
     assert not list(place.published.glob(".current-*"))
     assert not list((place.published / "releases").glob(".*"))
     left = {path.name for path in place.warehouse.parent.iterdir()}
-    assert left <= {
-        f"{NAME}.duckdb{ending}" for ending in ("", ".build.json", ".lock", ".runs.jsonl")
-    } | {"spill"}
+    endings = ("", ".build.json", ".lock", ".release.json", ".runs.jsonl")
+    assert left <= {f"{NAME}.duckdb{ending}" for ending in endings} | {"spill"}
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0].replace(" ", "_"))

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 import publish as publishing
-from publish import PublishError, current_release, publish, releases_in, storage_number
+from publish import Base, PublishError, current_release, publish, releases_in, storage_number
 
 NOON = datetime(2026, 7, 5, 12, tzinfo=UTC)
 
@@ -190,8 +190,143 @@ def test_a_polling_reader_never_misses(tmp_path: Path, published: Path) -> None:
     assert reader.exitcode == 0
 
 
+# ------------------------------------------------------------- a release made of the one before
+
+KEPT = {"facts": "fact_id", "log": None, "quiet": "fact_id"}
+
+
+def write_run(path: Path, removed: str, added: str, *, logged: int = 1) -> Path:
+    """A warehouse as a run on what is new leaves it: rows of `facts` replaced, `log` longer."""
+    with duckdb.connect(str(path)) as con:
+        con.execute("create schema if not exists touched")
+        for table in KEPT:
+            con.execute(f"create or replace table touched.{table} as from marts.{table} limit 0")
+            con.execute(f"create or replace table touched.{table}__before as from touched.{table}")
+        con.execute(f"insert into touched.facts__before from marts.facts where {removed}")
+        con.execute(f"delete from marts.facts where {removed}")
+        con.execute(
+            "insert into touched.facts select 'f' || i, 2, i / 3, timestamp '2026-03-01', ['new'] "
+            f"from {added} as numbers (i)"
+        )
+        con.execute("insert into marts.facts from touched.facts order by fact_id desc")
+        con.execute(f"insert into touched.log select 'l' || i from range({logged}) as n (i)")
+        con.execute("insert into marts.log from touched.log")
+        con.execute('update marts."odd ""name" set is_odd = not is_odd')
+    return path
+
+
+@pytest.fixture
+def kept(tmp_path: Path, published: Path) -> Path:
+    """A warehouse of several row groups, as it was published."""
+    path = write_warehouse(tmp_path / "warehouse" / "w.duckdb", rows=300_000)
+    with duckdb.connect(str(path)) as con:
+        con.execute("create table marts.log as select 'first' as line")
+        con.execute("create table marts.quiet as select 'f' || i as fact_id from range(9) as n (i)")
+    publish(path, published)
+    return path
+
+
+def base(published: Path) -> Base:
+    return Base((published / "current").resolve(), KEPT)
+
+
+def assert_holds(current: Path, warehouse: Path) -> None:
+    """Both forms of a release hold the rows of the warehouse."""
+    with duckdb.connect() as con:
+        con.execute(f"attach '{warehouse}' as w (read_only)")
+        con.execute(f"attach '{current}/parley.duckdb' as p (read_only)")
+        for table in [*KEPT, '"odd ""name"']:
+            file = f"'{current}/marts/{table.replace(chr(34) * 2, chr(34)).strip(chr(34))}.parquet'"
+            for form in (f"p.marts.{table}", f"read_parquet({file})"):
+                for one, other in ((f"w.marts.{table}", form), (form, f"w.marts.{table}")):
+                    missing = con.execute(f"from {one} except all from {other}").fetchall()
+                    assert missing == [], (table, form)
+
+
+@pytest.mark.parametrize(
+    ("removed", "added"),
+    [
+        ("fact_id in ('f3', 'f299999')", "(select unnest([3, 300001, 300002]))"),
+        ("fact_id between 'f1' and 'f13'", "range(20000, 30000)"),
+        ("false", "range(400000, 400001)"),
+        ("amount > 30000", "range(0)"),
+        ("true", "range(5)"),
+    ],
+)
+def test_a_run_on_what_is_new_publishes_what_a_full_one_would(
+    kept: Path, published: Path, removed: str, added: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        # A table that is kept is never copied, nor is one that nothing happened to written again.
+        original = publishing._copy
+
+        def copied(con: object, table: str, **options: bool) -> int:
+            assert table not in KEPT, table
+            return original(con, table, **options)  # type: ignore[arg-type]
+
+        patch.setattr(publishing, "_copy", copied)
+        for _ in range(2):  # the second goes on from a release that was made so itself
+            former = (published / "current").resolve()
+            release = publish(write_run(kept, removed, added), published, base=base(published))
+            assert_holds(release.path, kept)
+            shared = [path / "marts" / "quiet.parquet" for path in (former, release.path)]
+            assert shared[0].samefile(shared[1])
+            assert storage_number(release.path / "parley.duckdb") == 64
+            removed = "fact_id = 'f7'"
+            added = "(select 7)"
+
+
+def test_groups_of_a_parquet_file_are_shared_with_the_release_before(
+    kept: Path, published: Path
+) -> None:
+    former = (published / "current").resolve() / "marts" / "facts.parquet"
+    run = write_run(kept, "fact_id = 'f99999'", "(select 300001)")  # it stands in the last group
+    release = publish(run, published, base=base(published))
+    path = release.path / "marts" / "facts.parquet"
+    groups = publishing.group_rows(former), publishing.group_rows(path)
+    assert len(groups[0]) == len(groups[1]) == 3
+    assert sum(groups[0]) == sum(groups[1]) == 300_000
+    assert path.read_bytes()[:500_000] == former.read_bytes()[:500_000]
+    assert not list(release.path.rglob(".*"))
+
+
+@pytest.mark.parametrize("table", ["facts", "log"])
+def test_a_base_that_does_not_lead_to_the_warehouse_is_not_used(
+    kept: Path, published: Path, table: str
+) -> None:
+    write_run(kept, "fact_id = 'f3'", "(select 3)")
+    with duckdb.connect(str(kept)) as con:  # a row no run told of
+        con.execute(f"insert into marts.{table} from marts.{table} limit 1")
+    release = publish(kept, published, base=base(published))
+    assert_holds(release.path, kept)
+    assert not list((published / "releases").glob(".*"))
+
+
 class _Killed(BaseException):
     """Stands for SIGKILL: nothing is cleaned up."""
+
+
+@pytest.mark.parametrize("step", ["_change", "_splice"])
+def test_a_run_killed_while_it_changes_a_release_leaves_current(
+    kept: Path, published: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = (published / "current").resolve()
+    files = {path: path.read_bytes() for path in former.rglob("*") if path.is_file()}
+    write_run(kept, "fact_id = 'f3'", "(select 3)")
+    original = getattr(publishing, step)
+
+    def killed(*arguments: object) -> None:
+        original(*arguments)
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, step, killed)
+        with pytest.raises(_Killed):
+            publish(kept, published, base=base(published))
+    assert (published / "current").resolve() == former
+    assert files == {path: path.read_bytes() for path in former.rglob("*") if path.is_file()}
+    release = publish(kept, published, base=base(published))
+    assert_holds(release.path, kept)
 
 
 @pytest.mark.parametrize("step", ["_write", "_seal", "_new_id", "_point_current"])
