@@ -321,11 +321,10 @@ class _Watch:
                 print(f"dbt: {self._done} of {self._total} done", file=sys.stderr, flush=True)
 
 
-# Of dbt's log files; its own lines stand in the log, not on the terminal.
-_DBT_LOGS = [
-    *["--log-level", "none", "--log-level-file", "info"],
-    *["--log-file-max-bytes", str(DBT_LOG_BYTES)],
-]
+def _log_options() -> list[str]:
+    """Options of dbt's log file; its lines stand there, not on the terminal."""
+    size = ["--log-file-max-bytes", str(DBT_LOG_BYTES)]
+    return ["--log-level", "none", "--log-level-file", "info", *size]
 
 
 def parse_project() -> Any:
@@ -336,7 +335,7 @@ def parse_project() -> Any:
     """
     from dbt.cli.main import dbtRunner
 
-    return dbtRunner().invoke([*_DBT_LOGS, "parse"]).result
+    return dbtRunner().invoke([*_log_options(), "parse"]).result
 
 
 def run_dbt(manifest: Any, options: Sequence[str], *, unit_tests: bool) -> Outcome:
@@ -357,7 +356,7 @@ def run_dbt(manifest: Any, options: Sequence[str], *, unit_tests: bool) -> Outco
 
     started = time.monotonic()
     # The manifest stands in the target directory since the project was read.
-    arguments = [*_DBT_LOGS, "build", "--no-write-json", *options]
+    arguments = [*_log_options(), "build", "--no-write-json", *options]
     if not unit_tests:
         arguments += ["--exclude-resource-type", "unit_test"]
     with _Watch() as watch:
