@@ -21,6 +21,17 @@ with episodes as (
     from {{ changed('int_messages') }}
     group by episode_key, conversation_key
 
+),
+
+-- few among all messages, so they are looked up before they are joined
+last_answers as (
+
+    select
+        _row_id,
+        message_id
+    from {{ changed('conformed_messages') }}
+    where _row_id in (select episodes.last_answer_key from episodes)
+
 )
 
 select
@@ -31,8 +42,7 @@ select
     episodes.first_answer_at,
     episodes.first_sourced_answer_at,
     episodes.last_answer_at,
-    answers.message_id as last_answer_id,
+    last_answers.message_id as last_answer_id,
     episodes.ends_with_prompt
 from episodes
-left join {{ changed('conformed_messages') }} as answers
-    on episodes.last_answer_key = answers._row_id
+left join last_answers on episodes.last_answer_key = last_answers._row_id

@@ -54,6 +54,17 @@ early_states as (
 
 ),
 
+-- few of them, so they are looked up before they are joined
+early_answers as (
+
+    select
+        _row_id,
+        message_id
+    from {{ ref('conformed_messages') }}
+    where _row_id in (select early_states.last_answer_key from early_states)
+
+),
+
 states as (
 
     select
@@ -80,7 +91,7 @@ states as (
         on
             decisions.episode_key = early_states.episode_key
             and decisions.policy = early_states.policy
-    left join {{ ref('conformed_messages') }} as early_answers
+    left join early_answers
         on early_states.last_answer_key = early_answers._row_id
 
 ),
