@@ -7,7 +7,7 @@
     {%- set existing = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='table') -%}
     {% call statement('main') -%}
-        {% if existing is not none %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
+        {% if existing is not none %}drop {{ existing.type }} {{ existing }};{% endif %}
         {{ create_table_as(False, target_relation, compiled_code) }}
     {%- endcall %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}

@@ -239,7 +239,7 @@ def test_what_people_read(done: Path, results: dict[str, Any]) -> None:
     plans = (done / f"{SIZE}.plans.txt").read_text().split("\n# ")
     heaviest = list(results["runs"][0]["models"])[:3]
     assert [plan.removeprefix("# ").split(":")[0] for plan in plans] == heaviest
-    assert all("depth and operator" in plan and " 0 " in plan for plan in plans)
+    assert all("depth and operator" in plan for plan in plans)
 
 
 def test_the_estimate_of_disk_covers_a_real_build(done: Path, results: dict[str, Any]) -> None:
