@@ -19,7 +19,9 @@ with episodes as (
 house_verdicts as (
 
     select * from {{ ref('int_verdicts') }}
-    where policy = 'house'
+    where
+        policy = 'house'
+        and {{ is_revised('conversation_key') }}
 
 ),
 
@@ -33,6 +35,7 @@ first_responses as (
     where
         responsible = 'bot'
         and replied_by = 'bot'
+        and {{ is_revised('conversation_key') }}
     group by episode_key
 
 ),
@@ -41,7 +44,9 @@ errors as (
 
     select distinct episode_key
     from {{ ref('int_episode_events') }}
-    where event_type = 'error'
+    where
+        event_type = 'error'
+        and {{ is_revised('conversation_key') }}
 
 ),
 

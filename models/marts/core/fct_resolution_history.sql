@@ -49,6 +49,7 @@ numbered as (
         verdict_number,
         max(verdict_number) over (partition by episode_id, policy) as last_number
     from {{ this }}
+    where episode_id in (select verdicts.episode_id from verdicts)
 
 ),
 

@@ -23,4 +23,4 @@ inner join {{ ref('int_episodes') }} as episodes
     on verdicts.episode_key = episodes.episode_key
 inner join {{ ref('int_conversations') }} as conversations
     on episodes.conversation_key = conversations.conversation_key
-where {{ is_revised('episodes.conversation_key') }}
+where {{ is_revised('verdicts.conversation_key') }}

@@ -24,6 +24,7 @@ last_episodes as (
         session_number,
         max_by(episode_key, activity_number) as episode_key
     from {{ ref('int_messages') }}
+    where {{ is_revised('conversation_key') }}
     group by conversation_key, session_number
 
 ),
@@ -31,7 +32,9 @@ last_episodes as (
 house_verdicts as (
 
     select * from {{ ref('int_verdicts') }}
-    where policy = 'house'
+    where
+        policy = 'house'
+        and {{ is_revised('conversation_key') }}
 
 )
 
