@@ -313,8 +313,12 @@ class _Watch:
             self._total = event.data.node_count
             self._bar.update(self._task, description="dbt builds and tests", total=self._total)
         elif event.info.name == "NodeFinished":
-            # dbt leaves unit tests and hooks out of its own count.
-            self._done += event.data.node_info.resource_type not in ("unit_test", "operation")
+            # dbt leaves unit tests, hooks and models that are not stored out of its own count.
+            node = event.data.node_info
+            self._done += (
+                node.resource_type not in ("unit_test", "operation")
+                and node.materialized != "ephemeral"
+            )
             self._bar.update(self._task, completed=self._done)
             if not self._is_terminal and time.monotonic() - self._told > self.SECONDS:
                 self._told = time.monotonic()
