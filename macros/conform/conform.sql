@@ -239,7 +239,7 @@ inner join touched.orphans
 
 
 {#- The rows of a raw relation with a column <name>_typed beside every column, so that each text is cast
-    or masked once, and as it is read: a value that a column holds many times is then looked at once. -#}
+    or masked once. -#}
 {% macro typed_rows(landed, columns) -%}
 select
     landed.*

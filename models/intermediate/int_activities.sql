@@ -86,18 +86,8 @@ walk as (
 
 looked_back as (
 
-    -- what is not needed any more is left behind: a window sorts all it is given
     select
-        conversation_key,
-        activity,
-        message_key,
-        sender_type,
-        is_answering,
-        has_source,
-        is_prompt,
-        is_fallback,
-        is_recommendation,
-        happened_at,
+        walk.*,
         row_number() over so_far as activity_number,
         {{ last_known("case when activity <> 'close' then happened_at end") }} over before
             as previous_activity_at,
@@ -135,21 +125,7 @@ looked_back as (
 cut as (
 
     select
-        conversation_key,
-        activity,
-        message_key,
-        sender_type,
-        is_answering,
-        has_source,
-        is_prompt,
-        is_fallback,
-        is_recommendation,
-        happened_at,
-        activity_number,
-        previous_message_at,
-        previous_bot_at,
-        bot_messages_before,
-        replies_before,
+        *,
         case
             when activity <> 'message' then false
             when previous_message_at is null then true

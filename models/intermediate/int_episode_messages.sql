@@ -23,14 +23,9 @@ with episodes as (
 
 ),
 
--- few among all messages, so they are looked up before they are joined
 last_answers as (
 
-    select
-        _row_id,
-        message_id
-    from {{ changed('conformed_messages') }}
-    where _row_id in (select episodes.last_answer_key from episodes)
+    {{ message_ids(changed('conformed_messages'), 'episodes', 'last_answer_key') }}
 
 )
 

@@ -54,14 +54,9 @@ early_states as (
 
 ),
 
--- few of them, so they are looked up before they are joined
 early_answers as (
 
-    select
-        _row_id,
-        message_id
-    from {{ ref('conformed_messages') }}
-    where _row_id in (select early_states.last_answer_key from early_states)
+    {{ message_ids(ref('conformed_messages'), 'early_states', 'last_answer_key') }}
 
 ),
 
