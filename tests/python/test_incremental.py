@@ -155,6 +155,27 @@ def test_parts_equal_the_whole(seed: int, steps: list[tuple[int, str]]) -> None:
     assert_same_marts(full, warehouse)
 
 
+def test_windows_ripen_when_nothing_lands() -> None:
+    """All rows are there and only time goes on: verdicts and look-aheads follow."""
+    landing, home = scratch_directory("landing"), scratch_directory("home")
+    as_of = write_random_landing(landing, 11)[-3]
+
+    def pending(warehouse: Warehouse) -> set[str]:
+        rows = warehouse.query("select episode_id from marts.fct_episodes where not is_mature")
+        return {row["episode_id"] for row in rows}
+
+    before = pending(build_anew(landing, as_of, directory=home))
+    for hours in (1, 24):
+        as_of += timedelta(hours=hours)
+        warehouse = build_anew(landing, as_of, directory=home)
+        assert mode(warehouse) == "touched"
+    assert before - pending(warehouse)
+    anew = scratch_directory("anew")
+    shutil.copy(warehouse.path, anew)
+    full = build_anew(landing, as_of, directory=anew, arguments=["--full-refresh"])
+    assert_same_marts(full, warehouse)
+
+
 def interrupt(landing: Path, as_of: datetime, variables: dict[str, Any], home: Path) -> None:
     """A run that ends half-way: a fact cannot be written, so what depends on it is skipped."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
