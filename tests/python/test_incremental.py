@@ -186,45 +186,70 @@ def interrupt(landing: Path, as_of: datetime, variables: dict[str, Any], home: P
 # ------------------------------------------------------------------------------------ verdicts
 
 
-def test_the_first_verdict_stays_on_record() -> None:
-    """Known once its window is past; late feedback makes another, a rerun and a refresh none."""
-    landing, home = scratch_directory("landing"), scratch_directory("home")
-    start = datetime(2026, 3, 1, 9)
+START = datetime(2026, 3, 1, 9)
+RIPE, LATER = datetime(2026, 3, 5), datetime(2026, 3, 6)
+FIRST = (1, "resolved", "first", RIPE)
+
+
+@pytest.fixture
+def answered() -> tuple[Path, Path]:
+    """A landing with a question that was answered, and an empty place for its warehouse."""
+    landing = scratch_directory("landing")
     write_table(landing, "conversations", [
-        {"conversation_id": "c", "platform": "x", "channel": "web", "opened_at": start,
+        {"conversation_id": "c", "platform": "x", "channel": "web", "opened_at": START,
          "bot_id": "b"},
     ])  # fmt: skip
     write_table(landing, "messages", [
-        {"message_id": "1", "conversation_id": "c", "sent_at": start, "sender_type": "contact"},
-        {"message_id": "2", "conversation_id": "c", "sent_at": start + timedelta(minutes=1),
+        {"message_id": "1", "conversation_id": "c", "sent_at": START, "sender_type": "contact"},
+        {"message_id": "2", "conversation_id": "c", "sent_at": START + timedelta(minutes=1),
          "sender_type": "bot", "kind": "answer"},
     ])  # fmt: skip
+    return landing, scratch_directory("home")
 
-    def history(as_of: datetime, *options: str) -> list[tuple[Any, ...]]:
-        warehouse = build_anew(landing, as_of, directory=home, arguments=options)
-        return [
-            (row["verdict_number"], row["verdict"], row["reason"], row["known_at"])
-            for row in warehouse.query(
-                "select * from marts.fct_resolution_history where policy = 'house' order by 3"
-            )
-        ]
 
-    ripe, later = datetime(2026, 3, 5), datetime(2026, 3, 6)
-    first = (1, "resolved", "first", ripe)
-    second = (2, "not_resolved", "late data", ripe)
-    assert history(datetime(2026, 3, 2)) == []
-    assert history(ripe) == [first]
-    write_table(landing, "feedback", [
-        {"feedback_id": "f", "conversation_id": "c", "submitted_at": start + timedelta(hours=1),
+def history(answered: tuple[Path, Path], as_of: datetime, *options: str) -> list[tuple[Any, ...]]:
+    """Build, and say what is on record under the house policy."""
+    landing, home = answered
+    warehouse = build_anew(landing, as_of, directory=home, arguments=options)
+    return [
+        (row["verdict_number"], row["verdict"], row["reason"], row["known_at"])
+        for row in warehouse.query(
+            "select * from marts.fct_resolution_history where policy = 'house' order by 3"
+        )
+    ]
+
+
+def complain(answered: tuple[Path, Path]) -> None:
+    """A bad rating lands, late."""
+    write_table(answered[0], "feedback", [
+        {"feedback_id": "f", "conversation_id": "c", "submitted_at": START + timedelta(hours=1),
          "kind": "thumbs", "score": 0, "scale_max": 1},
     ])  # fmt: skip
+
+
+def test_the_first_verdict_stays_on_record(answered: tuple[Path, Path]) -> None:
+    """Known once its window is past; late feedback makes another, a rerun and a refresh none."""
+    landing, home = answered
+    second = (2, "not_resolved", "late data", RIPE)
+    assert history(answered, datetime(2026, 3, 2)) == []
+    assert history(answered, RIPE) == [FIRST]
+    complain(answered)
     with pytest.raises(BuildError):  # what a run that failed made of it was never published
-        interrupt(landing, ripe, {}, home)
-    assert history(ripe) == [first, second]
-    assert history(later) == [first, second]
-    assert history(later, "--full-refresh") == [first, second]
+        interrupt(landing, RIPE, {}, home)
+    assert history(answered, RIPE) == [FIRST, second]
+    assert history(answered, LATER) == [FIRST, second]
+    assert history(answered, LATER, "--full-refresh") == [FIRST, second]
     policy = POLICIES.read_text(encoding="utf-8").replace(
         "house,72,last_bot_reply,any,true,true,true", "house,72,last_bot_reply,any,true,true,false"
     )
     arrive(landing, {Path("resolution_policies") / "p.csv": policy})
-    assert history(later)[2:] == [(3, "resolved", "policy changed", later)]
+    assert history(answered, LATER)[2:] == [(3, "resolved", "policy changed", LATER)]
+
+
+def test_what_a_failed_run_found_is_not_on_record(answered: tuple[Path, Path]) -> None:
+    """It is known when a run that succeeds finds it, not when one that failed did."""
+    assert history(answered, RIPE) == [FIRST]
+    complain(answered)
+    with pytest.raises(BuildError):
+        interrupt(answered[0], RIPE, {}, answered[1])
+    assert history(answered, LATER) == [FIRST, (2, "not_resolved", "late data", LATER)]
