@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -249,7 +249,9 @@ class Reading:
     `values` holds an SQL expression of type text per contract column found, `extra` one of a
     JSON object for unknown columns. `header` has the name of each column as a CSV file writes it.
     Where several files are read as one, `number` is SQL of a row's number in its own file and
-    `file` of that file's path; `rn` counts over all of them. `warnings` are sentences.
+    `file` of that file's path; `rn` counts over all of them. `warnings` are sentences. `check`
+    looks at rows for what the database lets pass and raises a LandingError; it reads the files
+    alone, so it can be run beside the insert.
     """
 
     relation: str
@@ -262,6 +264,7 @@ class Reading:
     number: str = "rn"
     file: str | None = None
     warnings: tuple[str, ...] = ()
+    check: Callable[[], None] | None = None
 
 
 def _match(found: Sequence[str], table: Table, file: str) -> dict[str, int]:
@@ -377,10 +380,12 @@ def _read_csv(
 ) -> Reading:
     """Read one CSV file, or several whose header rows are the same to the byte."""
     delimiter, names = _header(paths[0], file, table, declared)
-    for path in paths:
-        too_wide = _first_row_too_wide(path, delimiter, len(names))
-        if too_wide:
-            raise _wrong_width(file, *too_wide, len(names))
+
+    def check_width() -> None:
+        for path in paths:
+            if too_wide := _first_row_too_wide(path, delimiter, len(names)):
+                raise _wrong_width(file, *too_wide, len(names))
+
     positions = _match(names, table, file)
     unknown = {
         index: name.strip() or f"unnamed_{index + 1}"
@@ -411,6 +416,7 @@ def _read_csv(
         tuple(unknown.values()),
         delimiter=delimiter,
         header={name: names[index] for name, index in positions.items()},
+        check=check_width,
     )
 
 

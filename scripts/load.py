@@ -17,7 +17,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -167,6 +168,13 @@ class _Added:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _count(result: duckdb.DuckDBPyConnection) -> int:
+    """The one number a statement says."""
+    row = result.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 @contextmanager
@@ -496,23 +504,23 @@ class _Loader:
             )
             file = f"map {{{labels}}}[{reading.file}]"
         # Literals, not parameters: binding one makes DuckDB look for packages that are not there.
-        inserted = self.con.execute(
+        inserted = self._insert(
             f"insert into {incoming} ({names}) select {values}{reading.extra}, "
             f"{_literal(declared.time_zone)}, {file}, {reading.number} + {rows_before}, "
             f"{self._load_id}, {_literal(self.now)}, rn + {self._next_row_id - 1} "
-            f"from {reading.relation}"
-        ).fetchone()
+            f"from {reading.relation}",
+            reading.check,
+        )
         if self._journal and self._warehouse:
             names_now = self._append_without_erased(table, target)
             arrivals = {
                 path: replace(arrival, name=names_now.get(arrival.name, arrival.name))
                 for path, arrival in arrivals.items()
             }
-        assert inserted is not None
         warnings = self._check_rows(reading, table)
         counts = dict.fromkeys(arrivals, 0)
         if reading.file is None:
-            counts = dict.fromkeys(arrivals, int(inserted[0]))
+            counts = dict.fromkeys(arrivals, inserted)
         else:
             by_name = dict(
                 self.con.execute(
@@ -523,6 +531,28 @@ class _Loader:
             counts = {path: by_name.get(arrival.name, 0) for path, arrival in arrivals.items()}
         self._write_loads(reading, arrivals, table, declared, counts)
         return _Added(counts, warnings)
+
+    def _insert(self, statement: str, check: Callable[[], None] | None) -> int:
+        """Insert while Python looks at the same file, which keeps one core each busy.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            LandingError: of the check; it says more than what the database stumbled over.
+        """
+        if check is None:
+            return _count(self.con.execute(statement))
+        inserted = 0
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            checked = beside.submit(check)
+            try:
+                inserted = _count(self.con.execute(statement))
+            except READER_ERRORS:
+                if checked.exception() is None:
+                    raise
+        checked.result()
+        return inserted
 
     def _write_loads(
         self,
