@@ -41,13 +41,19 @@ left join {{ parent }} as conversations
 {%- endmacro %}
 
 
-{#- The rows of a raw relation that are not in its conformed one. -#}
+{#- The rows of a raw relation that are not in its conformed one. Which they are is found by their numbers
+    alone: where memory is short a join spills all it carries, and a row is mostly text. -#}
 {% macro left_out_rows(landed, conformed) -%}
 select landed.*
 from {{ landed }} as landed
-left join {{ conformed }} as accepted
-    on landed._row_id = accepted._row_id
-where accepted._row_id is null
+where
+    landed._row_id in (
+        select judged._row_id
+        from {{ landed }} as judged
+        left join {{ conformed }} as accepted
+            on judged._row_id = accepted._row_id
+        where accepted._row_id is null
+    )
 {%- endmacro %}
 
 
