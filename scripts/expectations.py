@@ -25,7 +25,7 @@ import duckdb
 
 from contract import ROOT, Column, Table, read_contract, read_yaml
 from landed_file import name_sql, quoted
-from personal_data import CANDIDATE, CANDIDATE_IN_ID, holds_personal_data
+from personal_data import CANDIDATE, MARKS_IN_ID, holds_personal_data
 
 # The entry of a profile that speaks of the table as a whole.
 WHOLE = "(table)"
@@ -423,9 +423,11 @@ def _is_id(name: str) -> bool:
 
 
 def _candidate(column: str) -> str:
-    """Whether a text may hold personal data, as SQL."""
-    pattern = CANDIDATE_IN_ID if _is_id(column) else CANDIDATE
-    return f"regexp_matches({name_sql(column)}, {quoted(pattern)})"
+    """Whether a text may hold personal data, as SQL; without a pattern in a quarter of the time."""
+    text = name_sql(column)
+    if _is_id(column):
+        return f"({' or '.join(f'contains({text}, {quoted(mark)})' for mark in MARKS_IN_ID)})"
+    return f"regexp_matches({text}, {quoted(CANDIDATE)})"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ PAYMENT_CARD = (
 
 # A cheap test in any engine that every value with one of the patterns passes, and few others.
 CANDIDATE = r"@|[0-9](?:[ ().-]{0,2}[0-9]){6}"
-CANDIDATE_IN_ID = r"@|[+]"
+MARKS_IN_ID = ("@", "+")  # one of which stands in what counts as personal in an id
 
 _BEFORE, _AFTER = r"(?<![0-9])", r"(?![0-9])"
 _EMAIL = re.compile(EMAIL)
