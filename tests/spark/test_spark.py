@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ TOLERANCE = 1e-9
 CASES = {
     "case11": ("tests/conformance/case11/landing", "2026-09-20"),
     "case12": ("tests/conformance/case12/landing", "2026-04-20"),
+    "demo": ("seeds/demo", "2026-07-05T18:00:00Z"),
 }
-if os.environ.get("PARLEY_SPARK_DEMO") == "1":  # minutes more, see docs/spark.md
-    CASES["demo"] = ("seeds/demo", "2026-07-05T18:00:00Z")
 CONFORMANCE = ROOT / "tests" / "conformance"
 
 Both = Callable[[str, str], tuple[Warehouse, Warehouse]]
