@@ -93,7 +93,8 @@ class Measure:
 class Model:
     """A semantic model: its fact, the local date its rows count at, its cutting dimensions.
 
-    `cuts` maps a dimension to the KPIs it cuts, or to "all".
+    `cuts` maps a dimension to the KPIs it cuts, or to "all". `keys` maps an entity to the column
+    the fact keeps its key in; `cut_by` is the entity whose own model has the dimensions, if any.
     """
 
     name: str
@@ -101,6 +102,9 @@ class Model:
     day: str
     cuts: dict[str, list[str] | str]
     expressions: dict[str, str]
+    entity: str
+    keys: dict[str, str]
+    cut_by: str | None
 
 
 class Definitions:
@@ -119,6 +123,15 @@ class Definitions:
                 self._add_model(model)
             for metric in parsed.get("metrics", []):
                 self.metrics[metric["name"]] = metric
+        for cut in self.models.values():
+            if cutting := self.cutting_model(cut):
+                shared = {name: cuts for name, cuts in cutting.cuts.items() if cuts == "all"}
+                cut.cuts.update(shared)
+
+    def cutting_model(self, model: Model) -> Model | None:
+        """The semantic model that has the dimensions of another one; None when it has its own."""
+        found = [other for other in self.models.values() if other.entity == model.cut_by]
+        return found[0] if found else None
 
     def _add_model(self, model: dict[str, Any]) -> None:
         dimensions = {dimension["name"]: dimension for dimension in model["dimensions"]}
@@ -131,6 +144,9 @@ class Definitions:
             day=day.get("expr") or day["name"],
             cuts={name: value for name, value in cuts.items() if value},
             expressions={name: d.get("expr") or name for name, d in dimensions.items()},
+            entity=next(one["name"] for one in model["entities"] if one["type"] == "primary"),
+            keys={one["name"]: one.get("expr") or one["name"] for one in model["entities"]},
+            cut_by=_meta(model).get("cut_by"),
         )
         for measure in model["measures"]:
             name = measure["name"]
@@ -363,6 +379,18 @@ def _facts_line(definitions: Definitions, metric: Mapping[str, Any]) -> str:
     return "; ".join(f"`{model.day}` of `{model.fact}`" for model in definitions.models_of(metric))
 
 
+def _dimensions_line(
+    definitions: Definitions, metric: Mapping[str, Any], dimensions: Sequence[str]
+) -> str:
+    """The dimensions, and where they are when the fact does not have them."""
+    places = [
+        f"in `{cutting.fact}`, by `{model.keys[cutting.entity]}`"
+        for model in definitions.models_of(metric)
+        if (cutting := definitions.cutting_model(model)) and cutting.cuts.keys() & set(dimensions)
+    ]
+    return "; ".join([_names(dimensions), *places])
+
+
 def describe(definitions: Definitions, entry: Entry) -> str:
     """The section of one entry, in Markdown."""
     meta = entry.meta
@@ -387,7 +415,7 @@ def describe(definitions: Definitions, entry: Entry) -> str:
         ("counted at", _facts_line(definitions, entry.metrics[0])),
         ("a member is mature when", _cell(meta.get("maturity", "at once"))),
         ("interval", "; ".join(_interval(definitions, metric) for metric in entry.metrics)),
-        ("dimensions", _names(dimensions)),
+        ("dimensions", _dimensions_line(definitions, entry.metrics[0], dimensions)),
         ("grains", _ordered(grains)),
         ("needs", _cell(meta["requires"])),
         ("asked for by", ", ".join(entry.sources) if entry.sources != [""] else "none"),

@@ -36,6 +36,12 @@
     {%- set strategy = config.require('incremental_strategy') -%}
     {%- set is_new = load_cached_relation(this) is none -%}
     {%- set is_full = run_mode() == 'full' and strategy != 'history' -%}
+    {%- set semantic_model = model.name.removeprefix('kpi_cells_') if strategy == 'touched_periods' -%}
+    {%- if semantic_model and is_in_batches(semantic_model) -%}
+        {{ return(build_in_batches(note_batches(semantic_model))) }}
+    {%- elif conversation_batches() > 1 -%}
+        {{ return(build_in_batches(range(conversation_batches()))) }}
+    {%- endif -%}
     {%- if is_new or is_full or not keeps_run_state() -%}
         {{ return(materialization_table_duckdb()) }}
     {%- endif -%}
@@ -44,8 +50,8 @@
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set fresh = fresh_name(model) -%}
     {%- set before = 'touched.' ~ model.name ~ '__before' -%}
-    {%- if strategy == 'touched_periods' and touched_days(model.name.removeprefix('kpi_cells_')) is not none -%}
-        {%- do note_touched_days(model.name.removeprefix('kpi_cells_')) -%}
+    {%- if semantic_model and touched_days(semantic_model) is not none -%}
+        {%- do note_touched_days(semantic_model) -%}
     {%- endif -%}
     {% call statement('main') -%}
         create or replace table {{ fresh }} as ({{ compiled_code }});
@@ -60,6 +66,16 @@
     {%- do adapter.commit() -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}
+
+
+{#- Seeds are part of the project, so a run that goes on from another one has them as they are. -#}
+{% materialization seed, adapter='duckdb' %}
+    {%- if run_mode() == 'touched' and load_cached_relation(this) is not none -%}
+        {% call noop_statement('main', 'KEPT') %}{% endcall %}
+        {{ return({'relations': [this.incorporate(type='table')]}) }}
+    {%- endif -%}
+    {{ return(materialization_seed_default()) }}
 {% endmaterialization %}
 
 

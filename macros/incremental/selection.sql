@@ -1,9 +1,10 @@
 {#- Which rows a model reads. In a full run all of them; in a run on what is new or ripe those concerned. -#}
 
-{#- A model of which only the rows of changed conversations are read. The model must be one of those kept
-    by the strategy `changed`, or a conformed child of conversations. -#}
+{#- A model of which only the rows of changed conversations are read, and in a model built in batches those
+    of the batch. The model must be one of those kept by the strategy `changed`, or a conformed child of
+    conversations. -#}
 {% macro changed(model_name) -%}
-    {{ return(fresh_rows(model_name)) }}
+    {{ return(rows_of_batch(fresh_rows(model_name))) }}
 {%- endmacro %}
 
 
@@ -35,14 +36,20 @@
 {%- endmacro %}
 
 
-{#- The rows two versions of a table do not share, in the columns named, from either side; `name` is that
-    of a model kept by a strategy, after it ran. -#}
+{#- The rows in which what a run wrote of a kept model and what it replaced differ, in the columns named;
+    `name` is that of the model, after it ran. -#}
 {% macro differing_rows(name, columns) -%}
+    {{ rows_not_shared('touched.' ~ name, 'touched.' ~ name ~ '__before', columns) }}
+{%- endmacro %}
+
+
+{#- The rows two relations do not share, in the columns named, from either side. -#}
+{% macro rows_not_shared(one, other, columns) -%}
     {%- set names = columns | join(', ') -%}
     (
-        (select {{ names }} from touched.{{ name }} except select {{ names }} from touched.{{ name }}__before)
+        (select {{ names }} from {{ one }} except select {{ names }} from {{ other }})
         union all
-        (select {{ names }} from touched.{{ name }}__before except select {{ names }} from touched.{{ name }})
+        (select {{ names }} from {{ other }} except select {{ names }} from {{ one }})
     )
 {%- endmacro %}
 

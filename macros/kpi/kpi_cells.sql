@@ -1,5 +1,6 @@
 {#- The cells of one semantic model: a row per grain, period, dimension and dimension value with a column
-    per measure, read from its fact, `fact`.
+    per measure, read from its fact, `fact`, and where another one has its dimensions (`cut_by`) from
+    that one too, `cut_fact`.
 
     A measure that adds up or counts gives one column of its name. An average gives <name>_sum,
     <name>_count and <name>_squares; a median <name>, <name>_count, <name>_low and <name>_high, the
@@ -10,10 +11,13 @@
 
     A run that knows which days it touched (touched_days) gives the cells of these days and of the
     weeks and months they lie in, and reads the other days of these from the cells it replaces. -#}
-{% macro kpi_cells(fact, semantic_model) -%}
+{% macro kpi_cells(fact, semantic_model, cut_fact=none) -%}
     {%- if not execute %}{{ return('select 1 as parsed') }}{% endif -%}
     {%- set model = graph.semantic_models['semantic_model.parley.' ~ semantic_model] -%}
+    {%- set fact = with_cuts(model, fact, cut_fact) -%}
+    {%- set is_batch = is_in_batches(semantic_model) -%}
     {%- set touched = touched_days(semantic_model) if is_incremental() else none -%}
+    {%- if is_batch %}{% set touched = days_of_batch(semantic_model) %}{% endif -%}
     {%- set dimensions = kpi_dimensions(model) -%}
     {%- set day = time_expression(model) -%}
     {%- set expressions = measure_expressions(model) -%}
@@ -21,7 +25,7 @@
 
 with
 {%- if touched is not none %}
-{{ touched_ctes(touched) }},
+{{ touched_ctes(touched, is_batch) }},
 {%- endif %}
 
 members as (
@@ -29,7 +33,7 @@ members as (
     select
         {{ day }} as period_day,
         {%- for dimension in dimensions %}
-        {{ cut_expression(dimension) }} as cut_{{ dimension.name }},
+        {{ cut_expression(model, dimension) }} as cut_{{ dimension.name }},
         {%- endfor %}
         {%- for expression in expressions %}
         {{ expression }} as part_{{ loop.index }}{{ ',' if not loop.last }}
@@ -39,7 +43,7 @@ members as (
         {{ day }} is not null
         and ({{ counted_anywhere(model) }})
         {%- if touched is not none %}
-        and {{ day }} in (select touched_day from touched)
+        and {{ day }} in (select {{ 'date_day from days_to_read' if is_batch else 'touched_day from touched' }})
         {%- endif %}
 
 ),
@@ -69,7 +73,7 @@ day_cells as (
     )
 
 ),
-{%- if touched is not none %}
+{%- if touched is not none and not is_batch %}
 
 days_of_touched_periods as (
 
@@ -102,6 +106,9 @@ cells as (
         {{ sum.column }}{{ ',' if not loop.last }}
         {%- endfor %}
     from day_cells
+    {%- if is_batch %}
+    where period_day in (select touched_day from touched)
+    {%- endif %}
     {%- for grain in ['week', 'month'] %}
     union all
     select
@@ -112,7 +119,7 @@ cells as (
         {%- for sum in sums %}
         sum({{ sum.column }}) as {{ sum.column }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from {{ 'day_cells' if touched is none else 'days_of_touched_periods' }}
+    from {{ 'day_cells' if touched is none or is_batch else 'days_of_touched_periods' }}
     {%- if touched is not none %}
     where {{ in_touched_periods(grain, 'period_day') }}
     {%- endif %}
@@ -164,13 +171,72 @@ left join {{ name }}
 {%- endmacro %}
 
 
-{#- The dimensions of a semantic model that cut KPIs: those whose meta names `cuts`, all or a list of KPIs. -#}
+{#- The dimensions of a semantic model that cut KPIs: those whose meta names `cuts`, all or a list of KPIs;
+    and those that cut all KPIs of the model of its entity `cut_by`. -#}
 {% macro kpi_dimensions(model) -%}
     {%- set dimensions = [] -%}
     {%- for dimension in model.dimensions if (dimension.config.meta if dimension.config else {}).get('cuts') -%}
         {%- do dimensions.append(dimension) -%}
     {%- endfor -%}
+    {%- if cutting_model(model) is not none -%}
+        {%- do dimensions.extend(shared_cuts(cutting_model(model))) -%}
+    {%- endif -%}
     {{ return(dimensions) }}
+{%- endmacro %}
+
+
+{#- The dimensions of a semantic model that cut all its KPIs. -#}
+{% macro shared_cuts(model) -%}
+    {{ return(kpi_dimensions(model) | selectattr('config.meta.cuts', 'equalto', 'all') | list) }}
+{%- endmacro %}
+
+
+{#- The semantic model whose dimensions cut another one: that of the entity its meta names as `cut_by`;
+    none when it has its own. -#}
+{% macro cutting_model(model) -%}
+    {%- set name = model.config.meta.get('cut_by') -%}
+    {%- for other in graph.semantic_models.values() if name -%}
+        {%- if entity_key(other, name, 'primary') is not none -%}
+            {{ return(other) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+
+{#- The column a semantic model keeps an entity's key in, for an entity of a type; none without it. -#}
+{% macro entity_key(model, name, type) -%}
+    {%- for entity in model.entities if entity.name == name and entity.type == type -%}
+        {{ return(entity.expr or entity.name) }}
+    {%- endfor -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+
+{#- The rows of a fact with what its KPIs are cut by, as something to select from. `fact` and `cut_fact`
+    are relations of the facts of the model and of its cutting_model. -#}
+{% macro with_cuts(model, fact, cut_fact) -%}
+    {%- set cutting = cutting_model(model) -%}
+    {%- if cutting is none -%}{{ return(fact) }}{%- endif -%}
+    {%- set entity = model.config.meta.cut_by -%}
+    {%- set cuts = shared_cuts(cutting) -%}
+    (
+        select
+            rows_of_fact.*,
+            {%- for dimension in cuts %}
+            cuts.{{ dimension.name }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from {{ fact }} as rows_of_fact
+        inner join (
+            select
+                {{ entity_key(cutting, entity, 'primary') }} as cut_key,
+                {%- for dimension in cuts %}
+                {{ dimension.expr or dimension.name }} as {{ dimension.name }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            from {{ cut_fact }}
+        ) as cuts
+            on rows_of_fact.{{ entity_key(model, entity, 'foreign') }} = cuts.cut_key
+    ) as rows_with_cuts
 {%- endmacro %}
 
 
@@ -260,9 +326,10 @@ left join {{ name }}
 {%- endmacro %}
 
 
-{#- A dimension of a row as text: what cells are cut by. -#}
-{% macro cut_expression(dimension) -%}
-    coalesce(cast({{ dimension.expr or dimension.name }} as string), '(none)')
+{#- A dimension of a row of with_cuts as text: what cells are cut by. -#}
+{% macro cut_expression(model, dimension) -%}
+    {%- set expression = dimension.expr if dimension in model.dimensions else none -%}
+    coalesce(cast({{ expression or dimension.name }} as string), '(none)')
 {%- endmacro %}
 
 

@@ -165,7 +165,7 @@ percentiles_{{ number }} as (
     select
         {{ day }} as period_day,
         {%- for dimension in kpi_dimensions(model) %}
-        {{ text_key(cut_expression(dimension)) }} as cut_{{ dimension.name }},
+        {{ text_key(cut_expression(model, dimension)) }} as cut_{{ dimension.name }},
         {%- endfor %}
         {{ expression }} as member
     from {{ fact }}

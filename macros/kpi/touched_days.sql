@@ -9,13 +9,24 @@
 {%- endmacro %}
 
 
-{#- Fill the relation touched_days names, from the rows of the fact this run wrote and replaced. -#}
+{#- Fill the relation touched_days names, from the rows of the fact this run wrote and replaced, with what
+    they are cut by. -#}
 {% macro note_touched_days(semantic_model) -%}
+    {%- set model = graph.semantic_models['semantic_model.parley.' ~ semantic_model] -%}
     {%- set fact = fact_of(semantic_model) -%}
-    {%- set day = time_expression(graph.semantic_models['semantic_model.parley.' ~ semantic_model]) -%}
+    {%- set columns = fact.columns.keys() | list -%}
+    {%- set written = 'touched.' ~ fact.name -%}
+    {%- set replaced = written ~ '__before' -%}
+    {%- if cutting_model(model) is not none -%}
+        {%- set cut = 'touched.' ~ fact_of(cutting_model(model).name).name -%}
+        {%- do columns.extend(shared_cuts(cutting_model(model)) | map(attribute='name')) -%}
+        {%- set written = with_cuts(model, written, cut) -%}
+        {%- set replaced = with_cuts(model, replaced, cut ~ '__before') -%}
+    {%- endif -%}
     {%- do run_query(
-        'create or replace table touched.days_of_' ~ semantic_model ~ ' as select distinct ' ~ day
-        ~ ' as day from ' ~ differing_rows(fact.name, fact.columns.keys() | list) ~ ' as rows'
+        'create or replace table touched.days_of_' ~ semantic_model ~ ' as select distinct '
+        ~ time_expression(model) ~ ' as day from '
+        ~ rows_not_shared(written, replaced, columns) ~ ' as rows'
     ) -%}
 {%- endmacro %}
 
@@ -26,8 +37,9 @@
 {%- endmacro %}
 
 
-{#- CTEs about the days a run touched: `touched`, the weeks and months they lie in, and all days of these. -#}
-{% macro touched_ctes(relation) -%}
+{#- CTEs about the days a run touched: `touched`, the weeks and months they lie in, and all days of these.
+    Of the days of a batch only the weeks and months that begin in it, so that each is in one batch. -#}
+{% macro touched_ctes(relation, is_batch) -%}
 touched as (
 
     select distinct day as touched_day
@@ -49,12 +61,18 @@ touched_periods as (
         {{ period_start('week', 'touched_day') }} as first_day,
         cast({{ period_start('week', 'touched_day') }} + interval '7' day as date) as end_day
     from touched
+    {%- if is_batch %}
+    where touched_day = {{ period_start('week', 'touched_day') }}
+    {%- endif %}
     union
     select
         'month' as grain,
         {{ period_start('month', 'touched_day') }} as first_day,
         cast({{ period_start('month', 'touched_day') }} + interval '1' month as date) as end_day
     from touched
+    {%- if is_batch %}
+    where touched_day = {{ period_start('month', 'touched_day') }}
+    {%- endif %}
 
 ),
 

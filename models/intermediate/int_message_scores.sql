@@ -1,4 +1,4 @@
-{{ config(materialized='ephemeral') }}
+{{ config(materialized='ephemeral', meta={'in_batches': true}) }}
 
 -- depends_on: {{ ref('int_changed_conversations') }}
 -- Grain: public message. Key: message_key.

@@ -2,10 +2,12 @@
     materialized='incremental',
     incremental_strategy='changed',
     unique_key='conversation_id',
+    meta={'in_batches': true},
 ) }}
 
 -- Grain: public message of an episode. Key: message_id.
--- Left out: tests and spam, private and system messages, and every text.
+-- Left out: tests and spam, private and system messages, every text; and what fct_episodes says of the
+-- episode, since this is the longest table.
 with moods as (
 
     select
@@ -30,8 +32,6 @@ select
     scores.message_id,
     episodes.episode_id,
     conversations.conversation_id,
-    {{ conversation_attributes() }},
-    {{ episode_attributes() }},
     messages.sender_type,
     scores.kind,
     scores.intent,

@@ -1,1 +1,1 @@
-{{ kpi_cells(ref('fct_messages'), 'agent_messages') }}
+{{ kpi_cells(ref('fct_messages'), 'agent_messages', ref('fct_episodes')) }}

@@ -1,1 +1,1 @@
-{{ kpi_cells(ref('fct_messages'), 'messages') }}
+{{ kpi_cells(ref('fct_messages'), 'messages', ref('fct_episodes')) }}

@@ -1,1 +1,1 @@
-{{ kpi_cells(ref('fct_messages'), 'scored_messages') }}
+{{ kpi_cells(ref('fct_messages'), 'scored_messages', ref('fct_episodes')) }}

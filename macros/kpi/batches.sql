@@ -1,0 +1,93 @@
+{#- Cells of a long fact in a full run: computed batch by batch, since distinct counts and percentiles hold
+    all rows they are about in memory, and cannot spill. A batch is some months; a week belongs to that in
+    which it begins. -#}
+
+{#- Whether the cells of a semantic model are computed in batches: in a full run, when some do not add up
+    over days and the fact has more rows than a batch. -#}
+{% macro is_in_batches(semantic_model) -%}
+    {%- set model_of_cells = graph.semantic_models['semantic_model.parley.' ~ semantic_model] -%}
+    {%- set distinct_counts = model_of_cells.measures | selectattr('agg', 'equalto', 'count_distinct') | list -%}
+    {%- if this_run() is none or run_mode() != 'full' or not (distinct_counts or percentile_expressions(model_of_cells)) -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set counted = run_query('select count(*) as row_count from ' ~ fact_of(semantic_model).relation_name) -%}
+    {{ return(counted.rows[0].row_count > rows_of_a_batch()) }}
+{%- endmacro %}
+
+
+{#- Rows of a batch: with four percentiles and ten dimensions a row takes some 600 bytes of memory. -#}
+{% macro rows_of_a_batch() -%}
+    {{ return(2000000) }}
+{%- endmacro %}
+
+
+{#- Note which days belong to which batch; the numbers of the batches. -#}
+{% macro note_batches(semantic_model) -%}
+    {%- set day = time_expression(graph.semantic_models['semantic_model.parley.' ~ semantic_model]) -%}
+    {%- do run_query(
+        'create or replace table ' ~ batches_of(semantic_model) ~ ' as '
+        ~ batches_of_days(fact_of(semantic_model).relation_name, day)
+    ) -%}
+    {%- set found = run_query('select distinct batch from ' ~ batches_of(semantic_model) ~ ' order by batch') -%}
+    {{ return(found.rows | map(attribute='batch') | list) }}
+{%- endmacro %}
+
+
+{#- The relation of days and their batches. -#}
+{% macro batches_of(semantic_model) -%}
+    {{ return('touched.batches_of_' ~ semantic_model) }}
+{%- endmacro %}
+
+
+{#- The days of the batch a query reads. -#}
+{% macro days_of_batch(semantic_model) -%}
+    (select day from {{ batches_of(semantic_model) }} where batch = {{ batch_number() }}) as days
+{%- endmacro %}
+
+
+{#- A select of all days from the first week and month of a fact to its last day, each with the number of
+    its batch. -#}
+{% macro batches_of_days(fact, day) -%}
+with months as (
+
+    select
+        {{ period_start('month', day) }} as month_start,
+        count(*) as row_count,
+        min({{ period_start('week', day) }}) as first_week,
+        max({{ day }}) as last_day
+    from {{ fact }}
+    where {{ day }} is not null
+    group by {{ period_start('month', day) }}
+
+),
+
+numbered as (
+
+    select
+        month_start,
+        cast(
+            floor((sum(row_count) over (order by month_start) - row_count) / {{ rows_of_a_batch() }})
+            as integer
+        ) as batch
+    from months
+
+),
+
+bounds as (
+
+    select
+        least(min(first_week), min(month_start)) as first_day,
+        cast(max(last_day) + interval '1' day as date) as end_day
+    from months
+
+)
+
+select
+    days.date_day as day,
+    coalesce(max(numbered.batch), 0) as batch
+from (
+    {{ days_between('bounds', 'first_day', 'end_day') }}
+) as days
+left join numbered on days.date_day >= numbered.month_start
+group by days.date_day
+{%- endmacro %}

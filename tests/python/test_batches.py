@@ -1,0 +1,71 @@
+"""Tables built in batches are those built at once, to the row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import CONFORMANCE, Warehouse, assert_same_rows, build_anew
+from test_add_a_kpi import copy_of_the_project
+from test_touched_days import KEY, cells
+
+LANDING = CONFORMANCE / "case11" / "landing"
+AS_OF = datetime(2026, 6, 30)
+ROWS = 25
+
+
+def project(name: str, week_start: str, rows: int) -> Path:
+    """The project with another first day of the week and other sizes of a batch."""
+    copy = copy_of_the_project(f"{name}_{week_start}".replace(" ", "_"))
+    for path, former, value in (
+        ("dbt_project.yml", "week_start: monday", f"week_start: {week_start}"),
+        ("macros/kpi/batches.sql", "return(2000000)", f"return({rows})"),
+        ("macros/incremental/batches.sql", "return(10000000)", f"return({rows})"),
+    ):
+        text = (copy / path).read_text(encoding="utf-8")
+        assert former in text
+        (copy / path).write_text(text.replace(former, value), encoding="utf-8")
+    return copy
+
+
+@pytest.fixture(scope="module", params=["monday", "sunday"])
+def warehouses(request: pytest.FixtureRequest) -> dict[str, Warehouse]:
+    """The same landing with batches of a few rows, and of more than there are."""
+    return {
+        name: build_anew(LANDING, AS_OF, project=project(name, request.param, rows))
+        for name, rows in (("at once", 1_000_000), ("in batches", ROWS))
+    }
+
+
+def test_there_are_batches(warehouses: dict[str, Warehouse]) -> None:
+    def batches(name: str) -> dict[str, Any]:
+        found = [t for t in warehouses[name].tables("touched") if t.startswith("batches_of_")]
+        query = "select count(distinct batch) as batches from touched."
+        return {table: warehouses[name].query(query + table)[0]["batches"] for table in found}
+
+    assert batches("at once") == {}
+    several = batches("in batches")
+    assert {"batches_of_turns", "batches_of_agent_messages"} <= several.keys()
+    assert min(several["batches_of_turns"], several["batches_of_sessions"]) > 1
+
+
+def test_cells_are_the_same(warehouses: dict[str, Warehouse]) -> None:
+    expected, actual = cells(warehouses["at once"]), cells(warehouses["in batches"])
+    assert expected.keys() == actual.keys()
+    for name, rows in expected.items():
+        assert_same_rows(rows, actual[name], KEY, list(rows[0]) if rows else [], name)
+
+
+def test_messages_are_the_same(warehouses: dict[str, Warehouse]) -> None:
+    expected, actual = (warehouses[name].rows("fct_messages") for name in ("at once", "in batches"))
+    assert len(expected) > 2 * ROWS
+    assert [row["message_id"] for row in expected] != [row["message_id"] for row in actual]
+    assert_same_rows(expected, actual, ("message_id",), list(expected[0]), "fct_messages")
+
+
+def test_values_are_the_same(warehouses: dict[str, Warehouse]) -> None:
+    expected, actual = (warehouses[name].rows("kpi_values") for name in ("at once", "in batches"))
+    assert_same_rows(expected, actual, ("kpi", *KEY), list(expected[0]), "kpi_values")
