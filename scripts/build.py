@@ -28,7 +28,7 @@ from compact import compact_if_asked
 from continuation import KEPT_BY_ROWS, base_of, file_states, note_release, write_private
 from contract import ContractError
 from database_errors import holder_text, is_disk_full
-from disk_need import DiskNeedError, check_disk
+from disk_need import DiskNeedError, check_disk, loaded_rows
 from faults import PlaceError, check_places, is_damaged, set_aside
 from load import (
     DEMO,
@@ -42,6 +42,7 @@ from load_report import count_text
 from locking import LockHeldError, only_one
 from publish import KEEP, MARTS, PublishError, Release, current_release, publish
 from quiet_errors import without_values
+from resources import has_room_for_two
 from run_log import Run, logged_run
 from sources import described_sources
 
@@ -105,8 +106,8 @@ class Settings:
 # ------------------------------------------------------------------------------------- loading
 
 
-def load(settings: Settings, run: Run, *, force: bool) -> str:
-    """Load what is new; return a digest of everything loaded so far.
+def load(settings: Settings, run: Run, *, force: bool) -> tuple[str, int]:
+    """Load what is new; return a digest of everything loaded so far, and its number of rows.
 
     Without a landing, own rows loaded before are built as they are, else the demo.
 
@@ -151,7 +152,7 @@ def load(settings: Settings, run: Run, *, force: bool) -> str:
                 "before.",
                 flush=True,
             )
-        return _loads(con)
+        return _loads(con), loaded_rows(con).rows
 
 
 def _loads(con: duckdb.DuckDBPyConnection) -> str:
@@ -431,7 +432,7 @@ def _build(
     settings: Settings, run: Run, options: Sequence[str], *, force: bool, unit_tests: bool
 ) -> None:
     with run.step("load"):
-        loaded = load(settings, run, force=force)
+        loaded, rows = load(settings, run, force=force)
         compact_if_asked(settings.warehouse)
     if not force and is_current(settings, fingerprint(settings, loaded)):
         current = current_release(settings.published)
@@ -445,7 +446,8 @@ def _build(
             manifest = parse_project()  # takes as long as Great Expectations does, over there
             _print_warnings("what landed", checkpoints.landing())
         with run.step("dbt"):
-            outcome = run_dbt(manifest, options, unit_tests=unit_tests)
+            threads = [] if has_room_for_two(rows) else ["--threads", "1"]
+            outcome = run_dbt(manifest, [*threads, *options], unit_tests=unit_tests)
         run.note(dbt=outcome.counts, failed=outcome.failed_nodes, warnings=outcome.warned_nodes)
         print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
         if outcome.warnings:

@@ -18,6 +18,7 @@ from resources import (
     LEAST_BYTES,
     MOST_BYTES,
     ResourceError,
+    has_room_for_two,
     machine_bytes,
     memory_limit,
     memory_limit_bytes,
@@ -102,6 +103,14 @@ def test_the_default_is_half_of_the_machine(
     assert memory_limit_bytes({}) == may
     assert memory_limit_bytes({"PARLEY_MEMORY_LIMIT": ""}) == may
     assert memory_limit_bytes({"PARLEY_MEMORY_LIMIT": "5GB"}) == 5 * GB
+
+
+def test_models_are_built_one_by_one_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "2GB")
+    assert has_room_for_two(20_000_000)
+    assert not has_room_for_two(20_000_001)
+    monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "4GB")
+    assert has_room_for_two(20_000_001)
 
 
 def test_the_loader_keeps_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
