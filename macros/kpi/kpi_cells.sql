@@ -14,10 +14,10 @@
 {% macro kpi_cells(fact, semantic_model, cut_fact=none) -%}
     {%- if not execute %}{{ return('select 1 as parsed') }}{% endif -%}
     {%- set model = graph.semantic_models['semantic_model.parley.' ~ semantic_model] -%}
-    {%- set fact = with_cuts(model, fact, cut_fact) -%}
     {%- set is_batch = is_in_batches(semantic_model) -%}
     {%- set touched = touched_days(semantic_model) if is_incremental() else none -%}
     {%- if is_batch %}{% set touched = days_of_batch(semantic_model) %}{% endif -%}
+    {%- set fact = with_cuts(model, fact, cut_fact, 'days_to_read' if touched is not none else none) -%}
     {%- set dimensions = kpi_dimensions(model) -%}
     {%- set day = time_expression(model) -%}
     {%- set expressions = measure_expressions(model) -%}
@@ -214,8 +214,9 @@ left join {{ name }}
 
 
 {#- The rows of a fact with what its KPIs are cut by, as something to select from. `fact` and `cut_fact`
-    are relations of the facts of the model and of its cutting_model. -#}
-{% macro with_cuts(model, fact, cut_fact) -%}
+    are relations of the facts of the model and of its cutting_model; of many rows those of `days` are
+    joined alone, a relation with a column date_day. -#}
+{% macro with_cuts(model, fact, cut_fact, days=none) -%}
     {%- set cutting = cutting_model(model) -%}
     {%- if cutting is none -%}{{ return(fact) }}{%- endif -%}
     {%- set entity = model.config.meta.cut_by -%}
@@ -236,6 +237,9 @@ left join {{ name }}
             from {{ cut_fact }}
         ) as cuts
             on rows_of_fact.{{ entity_key(model, entity, 'foreign') }} = cuts.cut_key
+        {%- if days is not none %}
+        where rows_of_fact.{{ time_expression(model) }} in (select date_day from {{ days }})
+        {%- endif %}
     ) as rows_with_cuts
 {%- endmacro %}
 
