@@ -69,6 +69,18 @@ class BuildError(Exception):
     """The build failed; the text says what and is ready to print."""
 
 
+# What `build` raises with a text that is ready to print.
+REFUSALS = (
+    BuildError,
+    CheckpointError,
+    ContractError,
+    DiskNeedError,
+    LandingError,
+    PlaceError,
+    PublishError,
+)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where a build reads and writes; relative paths are relative to the repository."""
@@ -96,6 +108,18 @@ class Settings:
             published=Path(environment.get("PARLEY_PUBLISHED") or "published"),
             keep=int(keep),
         )
+
+    def require_warehouse(self) -> None:
+        """For commands that work on what is there: a wrong name must not look like an empty one.
+
+        Raises:
+            BuildError: there is no warehouse.
+        """
+        if not self.warehouse.is_file():
+            raise BuildError(
+                f"There is no warehouse {self.warehouse}; name the one that was built with LANDING "
+                "or WAREHOUSE, as for make build."
+            )
 
     @property
     def state(self) -> Path:
@@ -555,17 +579,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except (
-        BuildError,
-        CheckpointError,
-        ContractError,
-        DiskNeedError,
-        LandingError,
-        OSError,
-        PlaceError,
-        PublishError,
-        duckdb.Error,
-    ) as error:
+    except (*REFUSALS, OSError, duckdb.Error) as error:
         print(_sentence(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -21,20 +21,19 @@ from typing import Any
 
 import duckdb
 
-from build import BuildError, Settings, build
+from build import REFUSALS, Settings, build
 from compact import compact, forget_built
-from contract import ContractError, read_contract
+from contract import read_contract
 from erasures import Journal, Person, pending_file, rewrite, set_names
 from landed_file import name_sql
-from landing import LandingError
 from load import DEMO, DEMO_LABEL, create_raw, opened_warehouse
 from locking import LockHeldError, only_one
 from persons import PersonError, find_person
-from publish import PublishError, current_release
+from publish import current_release
 from quiet_errors import without_values
 from resources import spill_directory
 from salt import salt_beside
-from traces import landed_files_naming, traces_of
+from traces import OF_WAREHOUSES, landed_files_naming, traces_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -233,12 +232,27 @@ def clean_files(settings: Settings) -> None:
         path.unlink()
 
 
+def refuse_damaged_copies(settings: Settings) -> None:
+    """A warehouse that was set aside as damaged holds everybody, where nobody can look for them.
+
+    Raises:
+        EraseError: there is one.
+    """
+    found = sorted(settings.warehouse.parent.glob(f"{settings.warehouse.name}.damaged-*"))
+    if found:
+        raise EraseError(
+            f"{found[0]} is a damaged warehouse that was set aside; it may hold the person and "
+            "cannot be searched. Remove it and run this again."
+        )
+
+
 def verify(settings: Settings, person: Person) -> None:
     """Look for every identifier of the person, in rows and in bytes.
 
     Raises:
         EraseError: something is left; the text says where and not what.
     """
+    refuse_damaged_copies(settings)
     left = traces_of(
         person,
         warehouse=settings.warehouse,
@@ -268,9 +282,11 @@ def erase(settings: Settings, wanted: str, *, make: Build = full_build) -> Certi
     A request left by a killed run is finished first.
 
     Raises:
-        BuildError, EraseError, LandingError, LockHeldError, PersonError, PublishError, OSError: it
-            is not finished; run it again.
+        EraseError, LockHeldError, PersonError, OSError, duckdb.Error, one of `REFUSALS`: it is not
+            finished; run it again.
     """
+    settings.require_warehouse()
+    refuse_damaged_copies(settings)
     resumed = None
     while True:
         certificate, was_pending = _erase_one(settings, wanted, make)
@@ -280,8 +296,6 @@ def erase(settings: Settings, wanted: str, *, make: Build = full_build) -> Certi
 
 
 def _erase_one(settings: Settings, wanted: str, make: Build) -> tuple[Certificate | None, bool]:
-    if not settings.warehouse.exists():
-        return None, False
     was_pending = pending_file(settings.warehouse).exists()
     with only_one(settings.warehouse.with_name(f"{settings.warehouse.name}.lock")):
         pending = begin(settings, wanted)
@@ -302,8 +316,8 @@ def _erase_one(settings: Settings, wanted: str, make: Build) -> tuple[Certificat
         landed=landed_files_naming(pending.person, _landings(settings)),
         kept_elsewhere=[
             path.name
-            for path in sorted(settings.warehouse.parent.glob("*.duckdb"))
-            if path.name != settings.warehouse.name
+            for path in sorted(settings.warehouse.parent.iterdir())
+            if path.name != settings.warehouse.name and OF_WAREHOUSES.search(path.name)
         ],
     )
     journal = Journal(settings.warehouse.parent, salt_beside(settings.warehouse))
@@ -339,20 +353,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.from_environment(os.environ)
         certificate = erase(settings, wanted)
         if certificate is None:
-            print("Nothing left to erase: the warehouse holds nobody under this name.")
+            print(
+                f"Nothing left to erase: the warehouse {settings.warehouse} holds nobody under "
+                "this name."
+            )
         else:
             print(certificate.text())
     except LockHeldError as error:
         print(f"A build is running ({error}); erase when it has ended.", file=sys.stderr)
         return 1
-    except (
-        BuildError,
-        ContractError,
-        EraseError,
-        LandingError,
-        PersonError,
-        PublishError,
-    ) as error:
+    except (*REFUSALS, EraseError, PersonError) as error:
         print(error, file=sys.stderr)
         return 1
     except (OSError, duckdb.Error) as error:
@@ -362,6 +372,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted; the erasure is not finished, run it again.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -53,6 +53,9 @@ RASA_FIELDS = (
     ("metadata", "utter_action"),
 )
 
+# The digits of a number as `phone_key` has them, in SQL.
+DIGITS = "ltrim(regexp_replace({}, '[^0-9]', '', 'g'), '0')"
+
 _SEPARATOR = "[ ()./-]{0,2}"
 _NUMBER = re.compile(rf"[+]?[0-9](?:{_SEPARATOR}[0-9]){{6,16}}")
 
@@ -288,6 +291,10 @@ class _Shape:
             if "contact_id" in self.names and self.table.name != "conversations":
                 known = f"(contact_id is null and {known})"
             conditions.append(known)
+        if self.table.raw_name == "contacts":  # a row that was rejected for want of its id
+            by_email = among("lower(trim(email))", "email")
+            by_phone = among(DIGITS.format("phone"), "phone")
+            conditions.append(f"(contact_id is null and ({by_email} or {by_phone}))")
         return " or ".join(conditions) or "false"
 
 
@@ -337,8 +344,10 @@ def _replace_values(
 
 
 def set_names(con: duckdb.DuckDBPyConnection, person: Person) -> None:
-    """Put a person's old and new names into the temporary table `erased_names`."""
+    """Put a person's old and new names, and addresses, into the temporary table `erased_names`."""
     rows = [(k, old, new) for k, names in person.replaced.items() for old, new in names.items()]
+    rows += [("email", key, key) for key in person.emails]
+    rows += [("phone", key, key) for number in person.phones for key in phone_keys(number)]
     con.execute("create or replace temp table erased_names (kind text, old text, new text)")
     if rows:
         kinds, old, new = map(list, zip(*rows, strict=True))

@@ -141,9 +141,14 @@ def install(root: Path, group: Group) -> None:
     """Create the group's environment and install the lock, with uv where it works, else with pip.
 
     Raises:
-        InstallError: neither works.
+        InstallError: neither works, or the environment is that of another directory.
     """
     venv = root / group.venv
+    if venv.is_symlink():  # venv would empty what the link leads to
+        raise InstallError(
+            f"{venv} is a link, and an environment belongs to one directory; remove the link and "
+            "run this again."
+        )
     python = str(venv / "bin" / "python")
     lock = str(root / group.lock)
     stamp = venv / "installed"

@@ -9,6 +9,7 @@ import duckdb
 import personal_data
 from contract import Table
 from erasures import (
+    DIGITS,
     THREADS,
     Person,
     email_key,
@@ -18,8 +19,6 @@ from erasures import (
     telling_ids,
 )
 from landed_file import name_sql
-
-DIGITS = "ltrim(regexp_replace({}, '[^0-9]', '', 'g'), '0')"
 
 
 class PersonError(Exception):

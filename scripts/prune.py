@@ -18,17 +18,15 @@ from pathlib import Path
 
 import duckdb
 
-from build import BuildError, Settings
+from build import REFUSALS, Settings
 from compact import compact, forget_built
-from contract import ContractError, Table, read_contract
+from contract import Table, read_contract
 from erase import Build, full_build
 from erasures import THREADS
 from landed_file import name_sql
-from landing import LandingError
 from load import create_raw, opened_warehouse
 from load_report import count_text
 from locking import LockHeldError, only_one
-from publish import PublishError
 from quiet_errors import without_values
 from resources import spill_directory
 
@@ -159,8 +157,9 @@ def prune(settings: Settings, limit: date, *, make: Build = full_build) -> Prune
     written anew, and everything is built and published again, as the only release.
 
     Raises:
-        BuildError, LandingError, LockHeldError, PublishError, OSError: run it again.
+        LockHeldError, OSError, duckdb.Error, one of `REFUSALS`: run it again.
     """
+    settings.require_warehouse()
     before = datetime.combine(limit, datetime.min.time()) - timedelta(days=GUARD_DAYS)
     tables = read_contract()
     removed, left = {}, {}
@@ -235,13 +234,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LockHeldError as error:
         print(f"A build is running ({error}); prune when it has ended.", file=sys.stderr)
         return 1
-    except (BuildError, ContractError, LandingError, PublishError) as error:
+    except REFUSALS as error:
         print(error, file=sys.stderr)
         return 1
     except (OSError, duckdb.Error) as error:
         reason = (error.strerror or "input failed") if isinstance(error, OSError) else ""
         print(f"Not pruned ({reason or without_values(error)}); run it again.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted; not pruned, run it again.", file=sys.stderr)
+        return 130
     for table, rows in pruned.removed.items():
         print(f"{table}: {count_text(rows, 'row')} removed, {pruned.left[table]:,} left")
     if not pruned.removed:

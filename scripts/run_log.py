@@ -22,6 +22,7 @@ from typing import Any
 import duckdb
 
 from locking import LockHeldError
+from personal_data import mask
 
 # A log of this size becomes `<name>.1`, in place of the former one: a year of nightly runs is kept.
 LIMIT_BYTES = 2_000_000
@@ -152,7 +153,8 @@ class Run:
         if error is not None:
             kinds = {LockHeldError: "refused", KeyboardInterrupt: "interrupted"}
             record["outcome"] = kinds.get(type(error), "failed")
-            record["reason"] = record["reason"] or _reason(error)
+            # A file may be named after a person.
+            record["reason"] = mask(record["reason"] or _reason(error))
         record["ended_at"] = instant_text()
         record["seconds"]["total"] = round(time.monotonic() - self._started, 2)
         record["peak_memory_bytes"] = peak_memory_bytes()

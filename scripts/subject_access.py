@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,12 +18,14 @@ from typing import Any
 
 import duckdb
 
-from build import BuildError, Settings
-from contract import ContractError, read_contract
+from build import REFUSALS, Settings
+from contract import read_contract
+from database_errors import holder_text
 from erasures import Person, rows_about, set_names
 from landed_file import name_sql, quoted
 from landing import LandingError
 from persons import PersonError, find_person
+from quiet_errors import without_values
 from salt import keyed_hash, salt_beside
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,12 +45,26 @@ def pseudonyms(person: Person, salt: str) -> list[str]:
     return [keyed_hash(salt, name) for name in names]
 
 
+def _for_spreadsheets(column: str) -> str:
+    """A column as text that no spreadsheet takes for a formula; numbers stay as they are."""
+    name = name_sql(column)
+    begins = f"regexp_matches({name}, '^[-=+@\\t\\r]')"
+    is_formula = f"{begins} and try_cast({name} as double) is null"
+    return f"case when {is_formula} then '''' || {name} else {name} end as {name}"
+
+
 def _write(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
     """Write the rows of a query; return their number. Nothing is written for none."""
     count = con.execute(f"select count(*) from ({query})").fetchone()
     rows = int(count[0]) if count else 0
     if rows:
-        con.execute(f"copy ({query}) to {quoted(str(path))} (format csv, header)")
+        columns = ", ".join(
+            _for_spreadsheets(name) if kind == "VARCHAR" else name_sql(name)
+            for name, kind, *_ in con.execute(f"describe {query}").fetchall()
+        )
+        con.execute(
+            f"copy (select {columns} from ({query})) to {quoted(str(path))} (format csv, header)"
+        )
         path.chmod(0o600)
     return rows
 
@@ -65,13 +82,27 @@ def subject_access(settings: Settings, wanted: str, out: Path) -> dict[str, Any]
 
     Raises:
         AccessError: `out` is not empty.
-        LandingError: the warehouse cannot be opened.
+        BuildError: there is no warehouse.
+        LandingError: the warehouse is being written, or there is no salt.
         PersonError: the person cannot be told from others.
+        OSError, duckdb.Error: it cannot be read or written; `out` is what it was.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise AccessError(f"{out} is not empty; name a new directory with OUT=.")
-    if not settings.warehouse.exists():
-        return None
+    settings.require_warehouse()
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        summary = _collect(settings, wanted, draft)
+        if summary is not None:
+            draft.replace(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return summary
+
+
+def _collect(settings: Settings, wanted: str, out: Path) -> dict[str, Any] | None:
+    """Write all files to a new directory; see `subject_access`."""
     rows: dict[str, int] = {}
     try:
         with duckdb.connect(str(settings.warehouse), read_only=True) as con:
@@ -79,8 +110,7 @@ def subject_access(settings: Settings, wanted: str, out: Path) -> dict[str, Any]
             person = find_person(con, tables, wanted)
             if not (person.contacts or person.visitors):
                 return None
-            out.mkdir(mode=0o700, parents=True, exist_ok=True)
-            out.chmod(0o700)
+            out.mkdir(mode=0o700, parents=True)
             set_names(con, person)
             for table in tables.values():
                 name = f"landed_{table.raw_name}.csv"
@@ -90,10 +120,12 @@ def subject_access(settings: Settings, wanted: str, out: Path) -> dict[str, Any]
                 )
                 rows[name] = _write(con, query, out / name)
             rows |= _published(con, pseudonyms(person, salt_beside(settings.warehouse)), out)
-    except duckdb.IOException:
-        raise LandingError(
-            f"The warehouse {settings.warehouse} is in use by another process; try again later."
-        ) from None
+    except duckdb.IOException as error:
+        if holder := holder_text(str(error)):
+            raise LandingError(
+                f"The warehouse {settings.warehouse} is in use by {holder}; try again later."
+            ) from None
+        raise
     summary = {
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "contact_ids": sorted(person.contacts),
@@ -139,15 +171,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir(ROOT)
     out = Path(chosen.out)
     try:
-        summary = subject_access(Settings.from_environment(os.environ), wanted, out)
-    except (AccessError, BuildError, ContractError, LandingError, PersonError) as error:
+        settings = Settings.from_environment(os.environ)
+        summary = subject_access(settings, wanted, out)
+    except (*REFUSALS, AccessError, PersonError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{out} cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
+    except duckdb.Error as error:
+        print(f"Nothing was written: {without_values(error)}.", file=sys.stderr)
+        return 1
     if summary is None:
-        print("Nothing is held: the warehouse knows nobody under this name.")
+        print(f"Nothing is held: the warehouse {settings.warehouse} knows nobody under this name.")
         return 0
     total = sum(summary["rows"].values())
     print(f"{total:,} rows in {len(summary['rows'])} files, see {out}/summary.json.")

@@ -14,6 +14,8 @@ from landed_file import name_sql, quoted
 
 CHUNK = 16 << 20  # bytes
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
+# Files that are whole warehouses, with their log of changes, or were one before damage.
+OF_WAREHOUSES = re.compile(r"\.duckdb(\.wal|\.damaged-.*)?$")
 ID_COLUMNS = re.compile(r"(_id|^merged_into|^person_name|^name)$")
 # Shorter ids stand in all kinds of numbers and words; they are looked for in columns of ids only.
 TELLING_LENGTH = 6
@@ -146,7 +148,7 @@ def traces_of(
         path
         for path in _files(warehouse.parent)
         if path.name not in private
-        and not (path.name != warehouse.name and path.name.endswith((".duckdb", ".duckdb.wal")))
+        and not (path.name != warehouse.name and OF_WAREHOUSES.search(path.name))
     ]
     for directory in (published, *places):
         files += _files(directory)

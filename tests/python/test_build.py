@@ -256,6 +256,17 @@ def test_installation_is_skipped_until_lock_python_or_place_change(
     assert not install.is_installed(clone)
 
 
+def test_an_environment_behind_a_link_is_left_alone(
+    clone: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "installed").write_text("of another clone")
+    (clone / ".venv").symlink_to(other)
+    with pytest.raises(install.InstallError, match="is a link"):
+        install.install(clone, install.MAIN)
+    assert (other / "installed").read_text() == "of another clone"
+
+
 def test_uv_is_taken_from_the_lock_with_its_hashes(clone: Path) -> None:
     assert install.locked(clone, "uv") == (
         "uv==2 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"

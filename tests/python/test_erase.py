@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ from build import Settings
 from contract import read_contract
 from erase import EraseError, erase
 from erasures import JOURNAL, pending_file
-from harness import SALT, Warehouse, build_anew, is_same, write_landing, write_table
+from harness import ROOT, SALT, Warehouse, build_anew, is_same, write_landing, write_table
 from load import load_landing, opened_warehouse
 from persons import PersonError
+from prune import main as prune_main
 from publish import publish, releases_in
+from subject_access import main as access_main
 from subject_access import subject_access
 
 AS_OF = datetime(2026, 4, 1)
@@ -276,6 +280,31 @@ def test_nobody_else_is_touched(loaded: Settings) -> None:
     assert others() == before
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_rows_without_an_id_are_known_by_their_address(tmp_path: Path, is_late: bool) -> None:
+    landing = write_landing(tmp_path / "landing", landing_tables())
+    settings = settings_in(tmp_path / "w", landing)
+    rows = [
+        {"contact_id": None, "created_at": START, "name": NAME, "email": f" {EMAIL.upper()}"},
+        {"contact_id": None, "created_at": START, "name": NAME, "phone": "0049 (30) 7765-4321"},
+        {"contact_id": None, "created_at": START, "name": "Olga Other", "email": "o@example.org"},
+    ]
+    if is_late:
+        load(settings)
+    else:
+        write_table(landing, "contacts", rows, name="without")
+        load(settings)
+    assert erase(settings, "crm-erin-1", make=make_nothing) is not None
+    if is_late:
+        write_table(landing, "contacts", rows, name="without")
+        load(settings)
+    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+        names = con.execute(
+            "select name from raw.contacts where contact_id is null order by _row_number"
+        ).fetchall()
+    assert names == [("[erased]",), ("[erased]",), ("Olga Other",)]
+
+
 def test_exported_again_the_person_stays_erased(loaded: Settings, tmp_path: Path) -> None:
     landing = Path(str(loaded.landing))
     assert erase(loaded, "crm-erin-1", make=make_nothing) is not None
@@ -354,6 +383,89 @@ def test_a_trace_left_is_told_and_nothing_certified(loaded: Settings) -> None:
     assert erase(loaded, "crm-erin-1", make=make_nothing) is not None
 
 
+def test_a_damaged_warehouse_set_aside_must_go_first(loaded: Settings) -> None:
+    before = counts(loaded)
+    aside = loaded.warehouse.with_name(f"{loaded.warehouse.name}.damaged-20260101T000000Z")
+    aside.write_bytes(b"nobody can tell who is in here")
+    with pytest.raises(EraseError, match=r"damaged-2026\S+ is a damaged warehouse .* Remove it"):
+        erase(loaded, EMAIL, make=make_nothing)
+    assert scan(loaded.warehouse.parent), "nothing was done"
+    aside.rename(aside.with_name("others.duckdb.damaged-20260101T000000Z"))
+    certificate = erase(loaded, EMAIL, make=make_nothing)
+    assert certificate is not None
+    assert certificate.kept_elsewhere == ["others.duckdb.damaged-20260101T000000Z"]
+    assert counts(loaded) == before
+
+
+Command = Callable[[Sequence[str]], int]
+COMMANDS: list[tuple[Command, list[str]]] = [
+    (erasing.main, [EMAIL]),
+    (access_main, [EMAIL, "--out", "out"]),
+    (prune_main, ["--before", "2030-01-01"]),
+]
+
+
+@pytest.fixture
+def settings_of_a_command(loaded: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The loaded warehouse is what commands in this process work on."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["command"])
+    monkeypatch.setenv("PARLEY_LANDING", str(loaded.landing))
+    monkeypatch.setenv("PARLEY_WAREHOUSE", str(loaded.warehouse))
+    monkeypatch.setenv("PARLEY_PUBLISHED", str(loaded.published))
+    return loaded
+
+
+@pytest.mark.parametrize(("command", "arguments"), COMMANDS)
+def test_a_wrong_warehouse_does_not_look_like_an_empty_one(
+    settings_of_a_command: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: Command,
+    arguments: list[str],
+) -> None:
+    absent = settings_of_a_command.warehouse.parent / "misspelt" / "w.duckdb"
+    monkeypatch.setenv("PARLEY_WAREHOUSE", str(absent))
+    assert command(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"There is no warehouse {absent}; name the one")
+    assert printed.out == ""
+    assert not absent.parent.exists()
+
+
+@pytest.mark.parametrize(("command", "arguments"), [COMMANDS[0], COMMANDS[2]])
+def test_a_build_that_refuses_is_one_sentence_and_the_next_run_finishes(
+    settings_of_a_command: Settings,
+    capsys: pytest.CaptureFixture[str],
+    command: Command,
+    arguments: list[str],
+) -> None:
+    (settings_of_a_command.published / "current").mkdir(parents=True)
+    assert command(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.err.endswith("is not a link; move it away, it is kept by the build.\n")
+    assert len(printed.err.splitlines()) == 1
+    if command is erasing.main:
+        assert pending_file(settings_of_a_command.warehouse).exists()
+        assert erase(settings_of_a_command, EMAIL, make=make_nothing) is not None
+
+
+@pytest.mark.parametrize(("command", "arguments"), [COMMANDS[0], COMMANDS[2]])
+def test_a_command_that_is_interrupted_says_so(
+    settings_of_a_command: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: Command,
+    arguments: list[str],
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"{command.__module__}.compact", interrupted)
+    assert command(arguments) == 130
+    assert capsys.readouterr().err.startswith("Interrupted; ")
+
+
 def test_a_device_several_contacts_used_names_nobody(tmp_path: Path) -> None:
     tables = landing_tables()
     tables["conversations"][4]["visitor_id"] = "device-erin"
@@ -387,6 +499,39 @@ def test_subject_access_writes_all_of_one_and_nothing_of_others(
     assert "cv-0" not in written
     assert subject_access(loaded, "nobody@example.org", tmp_path / "none") is None
     assert not (tmp_path / "none").exists()
+
+
+def test_what_is_handed_out_holds_no_formula(tmp_path: Path) -> None:
+    tables = landing_tables()
+    theirs = [row for row in tables["messages"] if row["conversation_id"].startswith("wa:")]
+    texts = ["=cmd|' /C calc'!A0", "@SUM(1)", "\t=1", "-5", "-", "plain = text", "+1e3", ""]
+    for row, text in zip(theirs, texts, strict=True):
+        row["text"] = text
+    settings = settings_in(tmp_path / "w", write_landing(tmp_path / "landing", tables))
+    load(settings)
+    assert subject_access(settings, EMAIL, tmp_path / "out") is not None
+    with (tmp_path / "out" / "landed_messages.csv").open(newline="") as stream:
+        written = [row["text"] for row in csv.DictReader(stream)]
+    assert written == [
+        *("'=cmd|' /C calc'!A0", "'@SUM(1)", "'\t=1", "-5", "'-", "plain = text", "+1e3", "")
+    ]
+
+
+def test_a_copy_that_fails_leaves_nothing_behind(
+    loaded: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("subject_access._published", full)
+    (tmp_path / "copies").mkdir()
+    with pytest.raises(OSError, match="No space"):
+        subject_access(loaded, EMAIL, tmp_path / "copies" / "out")
+    assert list((tmp_path / "copies").iterdir()) == []
+    monkeypatch.undo()
+    monkeypatch.setenv("PARLEY_SALT", SALT)
+    assert subject_access(loaded, EMAIL, tmp_path / "copies" / "out") is not None
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == ["out"]
 
 
 def test_a_rasa_sender_is_erased_with_the_events(tmp_path: Path) -> None:

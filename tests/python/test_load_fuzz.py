@@ -2,8 +2,9 @@
 
 Each case is a landing with a file that a plain Python reader reads too, if it can be read at all.
 It ends *accepted*, and then every value stands in the raw table unchanged, or *refused* with one
-sentence that quotes nothing of the data, and then nothing of it is left. What becomes of accepted
-rows afterwards is looked at in test_load_dirt.py.
+sentence that quotes nothing of the data, and then nothing of it is left. Further damaged files go
+through the models together: each of their rows is accepted, superseded or rejected with its reason.
+What single values come to is looked at in test_load_dirt.py.
 
 PARLEY_FUZZ_CASES sets the number of cases; another one than the default tries new cases each time.
 """
@@ -23,6 +24,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,13 @@ from hypothesis import strategies as st
 
 import load
 from contract import Table, read_contract
+from harness import build_anew, scratch_directory
 from landing import LandingError
 from load import load_landing
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = 1_200
+RECONCILED = 0.5  # further cases, as a share of the others, that go through the models
 CASES = int(os.environ.get("PARLEY_FUZZ_CASES") or DEFAULT)
 TABLES = read_contract()
 REAL_TABLES = {
@@ -551,6 +555,48 @@ def test_a_damaged_file_is_accepted_as_it_is_or_refused_and_gone(
             check_accepted(bench, table, kept.rsplit("/", 1)[1], whole, None)
     finally:
         bench.empty(table)
+
+
+def test_each_row_of_damaged_files_is_accepted_superseded_or_rejected(bench: Bench) -> None:
+    """What the loader accepts of damaged files goes through the models, all of it at once."""
+    landing = scratch_directory("damaged")
+    expected: dict[str, dict[str, int]] = {}  # rows by content, by table
+    for seed in range(round(CASES * RECONCILED)):
+        rng = random.Random(f"reconciled {seed}" if CASES == DEFAULT else None)
+        table, name, whole = rng.choice(real_files())
+        name, whole = other_formats(table, name, whole, rng)
+        content = damaged(whole, rng)
+        name = f"{seed:04}{name[name.index('.') :]}"
+        refusal = bench.run(table, {name: content})
+        if refusal is None or refusal.startswith("The landing has no rows in"):
+            (line,) = bench.loads()
+            expected.setdefault(table.raw_name, {})[line["sha256"]] = line["row_count"]
+            (landing / table.folder).mkdir(parents=True, exist_ok=True)
+            (landing / table.folder / name).write_bytes(content)
+            ENDINGS["reconciled"] += 1
+        else:
+            ENDINGS["refused"] += 1
+        bench.empty(table)
+    warehouse = build_anew(landing, datetime(2026, 7, 5))
+    reconciled = {row["table_name"]: row for row in warehouse.rows("reconciliation")}
+    rejected = {}
+    for row in warehouse.rows("rejected_rows"):
+        assert row["reason"], row["table_name"]
+        rejected[row["table_name"], row["file"], row["row_number"]] = row["reason"]
+    for table_name, contents in expected.items():
+        row = reconciled[table_name]
+        assert row["raw_rows"] == sum(contents.values()), table_name
+        assert row["raw_rows"] == row["accepted"] + row["superseded"] + row["rejected"], table_name
+        places = {
+            (table_name, each["file"], each["number"])
+            for each in warehouse.query(
+                f"select _file as file, _row_number as number from raw.{table_name}"
+            )
+        }
+        assert row["rejected"] == len({key for key in rejected if key[0] == table_name} & places)
+    assert sum(row["accepted"] for row in reconciled.values()) > CASES / 4
+    assert len(rejected) > CASES / 10
+    assert len({re.sub(r"\w+_\w+", "", reason) for reason in rejected.values()}) > 4
 
 
 def test_the_cases_are_enough_and_end_in_every_way(capsys: pytest.CaptureFixture[str]) -> None:

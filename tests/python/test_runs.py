@@ -73,6 +73,16 @@ def test_an_error_of_the_database_is_named_and_not_quoted(warehouse: Path) -> No
     assert read_runs(warehouse)[0]["reason"] == "DuckDB: ConversionException"
 
 
+def test_a_file_named_after_a_person_is_masked(project: Project) -> None:
+    project.write("seeds/demo/conversations/ann@example.com.csv", "channel\nweb\n")
+    outcome = project.build()
+    assert outcome.returncode == 1
+    assert "conversations/ann@example.com.csv: the required column" in outcome.stderr
+    log = log_file(project.root / "warehouse" / "demo.duckdb").read_text()
+    assert "conversations/***@***: the required column" in log
+    assert "ann@" not in log
+
+
 def test_a_killed_run_is_seen_and_logged_by_the_next(warehouse: Path) -> None:
     killed = run_log.Run(warehouse)
     killed.begin()
