@@ -6,8 +6,8 @@
 ) }}
 
 -- Grain: public message of an episode. Key: message_id.
--- Left out: tests and spam, private and system messages, every text; and what fct_episodes says of the
--- episode, since this is the longest table.
+-- Left out: tests and spam, private and system messages, every text; and what fct_episodes says of
+-- the episode, since this is the longest table.
 with moods as (
 
     select
