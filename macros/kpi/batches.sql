@@ -17,7 +17,7 @@
 
 {#- Rows of a batch: with four percentiles and ten dimensions a row takes some 600 bytes of memory. -#}
 {% macro rows_of_a_batch() -%}
-    {{ return(2000000) }}
+    {{ return(1000000) }}
 {%- endmacro %}
 
 
