@@ -379,16 +379,12 @@ def _facts_line(definitions: Definitions, metric: Mapping[str, Any]) -> str:
     return "; ".join(f"`{model.day}` of `{model.fact}`" for model in definitions.models_of(metric))
 
 
-def _dimensions_line(
-    definitions: Definitions, metric: Mapping[str, Any], dimensions: Sequence[str]
-) -> str:
-    """The dimensions, and where they are when the fact does not have them."""
-    places = [
-        f"in `{cutting.fact}`, by `{model.keys[cutting.entity]}`"
-        for model in definitions.models_of(metric)
-        if (cutting := definitions.cutting_model(model)) and cutting.cuts.keys() & set(dimensions)
-    ]
-    return "; ".join([_names(dimensions), *places])
+def _places(definitions: Definitions, metric: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where the dimensions are when a fact does not have them, as a line of the table."""
+    for model in definitions.models_of(metric):
+        if cutting := definitions.cutting_model(model):
+            key = model.keys[cutting.entity]
+            yield f"of `{model.fact}`", f"in `{cutting.fact}`, by `{key}`"
 
 
 def describe(definitions: Definitions, entry: Entry) -> str:
@@ -415,7 +411,8 @@ def describe(definitions: Definitions, entry: Entry) -> str:
         ("counted at", _facts_line(definitions, entry.metrics[0])),
         ("a member is mature when", _cell(meta.get("maturity", "at once"))),
         ("interval", "; ".join(_interval(definitions, metric) for metric in entry.metrics)),
-        ("dimensions", _dimensions_line(definitions, entry.metrics[0], dimensions)),
+        ("dimensions", _names(dimensions)),
+        *_places(definitions, entry.metrics[0]),
         ("grains", _ordered(grains)),
         ("needs", _cell(meta["requires"])),
         ("asked for by", ", ".join(entry.sources) if entry.sources != [""] else "none"),

@@ -23,10 +23,9 @@
 
 {#- Note which days belong to which batch; the numbers of the batches. -#}
 {% macro note_batches(semantic_model) -%}
-    {%- set day = time_expression(graph.semantic_models['semantic_model.parley.' ~ semantic_model]) -%}
     {%- do run_query(
         'create or replace table ' ~ batches_of(semantic_model) ~ ' as '
-        ~ batches_of_days(fact_of(semantic_model).relation_name, day)
+        ~ batches_of_days(graph.semantic_models['semantic_model.parley.' ~ semantic_model])
     ) -%}
     {%- set found = run_query('select distinct batch from ' ~ batches_of(semantic_model) ~ ' order by batch') -%}
     {{ return(found.rows | map(attribute='batch') | list) }}
@@ -45,9 +44,10 @@
 {%- endmacro %}
 
 
-{#- A select of all days from the first week and month of a fact to its last day, each with the number of
-    its batch. -#}
-{% macro batches_of_days(fact, day) -%}
+{#- A select of all days from the first week and month of a semantic model's rows to their last day, each
+    with the number of its batch. -#}
+{% macro batches_of_days(model_of_cells) -%}
+{%- set day = time_expression(model_of_cells) -%}
 with months as (
 
     select
@@ -55,8 +55,10 @@ with months as (
         count(*) as row_count,
         min({{ period_start('week', day) }}) as first_week,
         max({{ day }}) as last_day
-    from {{ fact }}
-    where {{ day }} is not null
+    from {{ fact_of(model_of_cells.name).relation_name }}
+    where
+        {{ day }} is not null
+        and ({{ counted_anywhere(model_of_cells) }})
     group by {{ period_start('month', day) }}
 
 ),
