@@ -384,7 +384,7 @@ def _places(definitions: Definitions, metric: Mapping[str, Any]) -> Iterator[tup
     for model in definitions.models_of(metric):
         if cutting := definitions.cutting_model(model):
             key = model.keys[cutting.entity]
-            yield f"of `{model.fact}`", f"in `{cutting.fact}`, by `{key}`"
+            yield f"those of `{model.fact}`", f"in `{cutting.fact}`, by `{key}`"
 
 
 def describe(definitions: Definitions, entry: Entry) -> str:
