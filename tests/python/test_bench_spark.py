@@ -110,8 +110,12 @@ def test_what_people_read() -> None:
 
 @pytest.mark.parametrize("given", ["10k", "1k", "ten"])
 def test_a_size_nothing_can_be_told_from(
-    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    given: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(bench_spark, "SPARK_PYTHON", tmp_path / "none")  # nothing would begin
     assert bench_spark.main(["--size", given, "--directory", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert said.startswith("SIZE must be ")
