@@ -1,7 +1,7 @@
 """Benchmark Spark beside DuckDB: the same data, loaded once, and all models built on both.
 
 `make bench-spark SIZE=100k` runs this. A build costs processor time for planning, however little
-data there is, and for data. So both engines build twice, `SMALL` messages and then SIZE, and the
+data there is, and for data. So both engines build twice, a tenth of SIZE and then SIZE, and the
 difference says what a million messages more cost: *s* of docs/spark.md. Marts must have the same
 rows on both. Results are `<BENCH>/spark/<size>.json` and `.md`; docs/benchmarks.md explains them.
 """
@@ -24,12 +24,13 @@ from bench import (
     instant,
     model_seconds,
     parser,
+    size_messages,
     write_results,
 )
 from report import ENGINES, engine_sheets
 from rows import disagreement, parquet_rows, warehouse_rows
 
-SMALL = "10k"  # nearly all of a build of so few messages is planning
+LEAST = 10_000  # messages; a tenth is the least the generator is asked for
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 DBT = Path(sys.executable).with_name("dbt")
 SPARK_PYTHON = ROOT / ".venv-spark" / "bin" / "python"
@@ -135,19 +136,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, or 1 with one sentence on stderr."""
     options = parser(
         "bench_spark.py",
-        f"Generate data, build the models with dbt on DuckDB and on Spark, first of {SMALL} "
-        "messages and then of SIZE, and compare time, memory and rows. See docs/benchmarks.md.",
+        "Generate data, build the models with dbt on DuckDB and on Spark, first of a tenth of the "
+        "messages and then of all, and compare time, memory and rows. See docs/benchmarks.md.",
     )
     chosen = options.parse_args(arguments)
 
     def measure() -> None:
+        messages = size_messages(chosen.size)
+        if messages < LEAST:
+            raise BenchError("SIZE must be 10k or more: a tenth of it is built too.")
         small, large = (
             SparkBench(size, chosen.directory / "spark", ignores_disk=chosen.ignore_disk)
-            for size in (SMALL, chosen.size)
+            for size in (f"{messages // 10_000}k", chosen.size)
         )
-        if large.messages <= small.messages:
-            raise BenchError(f"SIZE must be more than {SMALL}, the size it is compared with.")
         spark = spark_version()
+        large.check_disk()
         found = []
         for bench in (small, large):
             with bench.opened(keeps=chosen.keep):
