@@ -108,18 +108,23 @@ def test_what_people_read() -> None:
         assert line in text.splitlines()
 
 
-@pytest.mark.parametrize("given", ["9k", "ten"])
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("9k", "10k or more: a tenth of it is built too."),
+        ("ten", "one of 100k, 1m, 10m, 100m, or thousands such as 20k."),
+    ],
+)
 def test_a_size_nothing_can_be_told_from(
     given: str,
+    told: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(bench_spark, "SPARK_PYTHON", tmp_path / "none")  # nothing would begin
     assert bench_spark.main(["--size", given, "--directory", str(tmp_path / "out")]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("SIZE must be ")
-    assert said.count("\n") == 1
+    assert capsys.readouterr().err == f"SIZE must be {told}\n"
     assert not (tmp_path / "out").exists()
 
 
