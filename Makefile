@@ -23,7 +23,7 @@ SQL := $(wildcard models tests/data)
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
 .PHONY: help install build status quality test test-spark lint format load erase subject-access prune
-.PHONY: publish-postgres ducklake bench docs lock audit clean
+.PHONY: publish-postgres ducklake bench bench-spark docs lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ prune: install ## remove what landed and is older than BEFORE=<date> or DAYS=<n>
 
 bench: install ## measure builds of SIZE=1m|10m|100m generated messages, see docs/benchmarks.md
 	@$(BIN)/python benchmarks/bench.py
+
+bench-spark: install ## measure builds of SIZE=100k|1m generated messages on Spark beside DuckDB
+	@$(PYTHON) scripts/install.py --spark
+	@$(BIN)/python benchmarks/bench_spark.py
 
 docs: install ## write dbt's documentation to target/
 	@$(BIN)/dbt docs generate

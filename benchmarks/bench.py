@@ -13,8 +13,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -27,10 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from disk_need import DiskNeedError, Landed, Need, build_needs, check_room
-from landed_file import name_sql, quoted
 from measured import CommandError, Measured, run_measured
-from report import chart, markdown, print_tables
+from report import Sheet, chart, markdown, print_tables, sheets
 from resources import ResourceError, memory_limit_bytes
+from rows import parquet_rows, warehouse_rows
 from run_log import log_file
 
 SIZES = {"100k": 100_000, "1m": 1_000_000, "10m": 10_000_000, "100m": 100_000_000}
@@ -39,6 +39,10 @@ SIZES = {"100k": 100_000, "1m": 1_000_000, "10m": 10_000_000, "100m": 100_000_00
 # last day is the daily run.
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 LATE_DAY, LAST_DAY = 180, 364
+BASE_END = FIRST_DAY + timedelta(days=LAST_DAY)
+
+# Schemas whose rows are told.
+SCHEMAS = ("raw", "marts")
 
 # Loading is measured on no more messages than these: rates do not change beyond.
 LOADED_MESSAGES = 5_000_000
@@ -85,8 +89,33 @@ class Bench:
         spill = os.environ.get("PARLEY_SPILL")
         self.spill = Path(spill).absolute() if spill else self.scratch / "spill"
         self.memory = memory_limit_bytes()
-        self.options = ["--ignore-disk"] if ignores_disk else []
+        self.places = [
+            self.warehouse,
+            self.warehouse.with_name(f"{self.warehouse.name}.wal"),
+            self.published,
+        ]
+        self.ignores_disk = ignores_disk
         self.commands = 0
+
+    @contextmanager
+    def opened(self, *, keeps: bool) -> Iterator[None]:
+        """Have the scratch directory for the time of a measurement, empty at its start.
+
+        Args:
+            keeps: leave it at the end.
+
+        Raises:
+            DiskNeedError: there is no room.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.check_disk()
+        self.warehouse.parent.mkdir(parents=True)
+        try:
+            yield
+        finally:
+            if not keeps:
+                shutil.rmtree(self.scratch, ignore_errors=True)
 
     # -- commands
 
@@ -110,8 +139,20 @@ class Bench:
         }
         return kept | own | settings
 
-    def run(self, script: str, *arguments: str | Path, **settings: str) -> Measured:
+    def run(
+        self,
+        script: str | Path,
+        *arguments: str | Path,
+        python: str | Path = sys.executable,
+        **settings: str,
+    ) -> Measured:
         """Run a script of this repository.
+
+        Args:
+            script: its path, relative to the repository.
+            arguments: of the script.
+            python: the interpreter that runs it.
+            settings: environment variables, in place of `environment`'s.
 
         Raises:
             BenchError: it failed.
@@ -120,15 +161,11 @@ class Bench:
         name = f"{self.commands:02}-{Path(script).stem}"
         try:
             return run_measured(
-                [sys.executable, ROOT / script, *arguments],
+                [python, ROOT / script, *arguments],
                 environment=self.environment(**settings),
                 log=self.scratch / f"{name}.log",
                 spill=self.spill,
-                places=[
-                    self.warehouse,
-                    self.warehouse.with_name(f"{self.warehouse.name}.wal"),
-                    self.published,
-                ],
+                places=self.places,
                 cwd=ROOT,
             )
         except CommandError as error:
@@ -142,7 +179,7 @@ class Bench:
         Raises:
             DiskNeedError: there is not; nothing was generated.
         """
-        if self.options:
+        if self.ignores_disk:
             return
         rows = round(self.messages * ROWS_PER_MESSAGE)
         needs = build_needs(
@@ -182,10 +219,10 @@ class Bench:
             days = ["--from-day", str(first), "--to-day", str(last)]
             total = ["--messages", str(self.messages)]
             self.run("scripts/generate.py", "bulk", "--out", self.scratch / name, *total, *days)
-        rows = {name: rows_by_table(self.scratch / name) for name in ("late", "day")}
+        rows = {name: parquet_rows(self.scratch / name) for name in ("late", "day")}
         self.arrive("early")
         self.arrive("later")
-        return {"base": rows_by_table(self.landing), **rows}
+        return {"base": parquet_rows(self.landing), **rows}
 
     def arrive(self, part: str) -> None:
         """Move the files of a part into the landing."""
@@ -205,18 +242,15 @@ class Bench:
         """
         results = self.scratch / "target" / "run_results.json"
         results.unlink(missing_ok=True)
-        taken = self.run(
-            "scripts/build.py", *self.options, PARLEY_AS_OF=as_of.strftime("%Y-%m-%dT%H:%M:%SZ")
-        )
+        options = ["--ignore-disk"] if self.ignores_disk else []
+        taken = self.run("scripts/build.py", *options, PARLEY_AS_OF=instant(as_of))
         logged = json.loads(log_file(self.warehouse).read_text("utf-8").splitlines()[-1])
-        record = asdict(taken)
-        del record["output"]
         return {
             "run": name,
             "outcome": logged["outcome"],
             "steps": logged["seconds"],
             "dbt": logged.get("dbt", {}),
-            **record,
+            **taken.figures(),
             **model_seconds(results),
             "warehouse_bytes": self.warehouse.stat().st_size,
             "release_bytes": sum(
@@ -224,23 +258,8 @@ class Bench:
                 for path in (self.published / "current").resolve().rglob("*")
                 if path.is_file()
             ),
-            **self.rows(),
+            **{f"{schema}_rows": warehouse_rows(self.warehouse, schema) for schema in SCHEMAS},
         }
-
-    def rows(self) -> Record:
-        """Rows of each table of `raw` and `marts`."""
-        with duckdb.connect(str(self.warehouse), read_only=True) as con:
-            return {
-                f"{schema}_rows": {
-                    table: _count(con, f"{schema}.{name_sql(table)}")
-                    for (table,) in con.execute(
-                        "select table_name from duckdb_tables() where schema_name = $1 "
-                        "and table_name not like '\\_%' escape '\\' order by 1",
-                        [schema],
-                    ).fetchall()
-                }
-                for schema in ("raw", "marts")
-            }
 
     def floor(self) -> Record:
         """Measure what no build could do without, on the same files and tables."""
@@ -260,8 +279,7 @@ class Bench:
             self.run("benchmarks/floor.py", "sample", self.landing, file, limit, folder)
             into = folder / f"{kind}.duckdb"
             taken = self.run("scripts/load.py", "--landing", folder / kind, "--warehouse", into)
-            with duckdb.connect(str(into), read_only=True) as con:
-                rows = _count(con, "raw.messages")
+            rows = warehouse_rows(into, "raw")["messages"]
             into.unlink()
             plain = json.loads(
                 self.run("benchmarks/floor.py", "load", file, folder).output.splitlines()[-1]
@@ -281,6 +299,19 @@ class Bench:
         shutil.rmtree(folder)
         return found
 
+    def circumstances(self, load_average: float) -> Record:
+        """What was measured, when and on what.
+
+        Args:
+            load_average: of the minute before the first build.
+        """
+        return {
+            "size": self.size,
+            "measured_at": instant(datetime.now(UTC)),
+            "machine": machine(load_average),
+            "memory_limit_bytes": self.memory,
+        }
+
     def all(self, *, full_only: bool = False) -> Record:
         """Generate, build four times, measure the floors.
 
@@ -289,8 +320,7 @@ class Bench:
         """
         rows = self.generate()
         load_average = os.getloadavg()[0]  # of a minute in which one process generated
-        last = FIRST_DAY + timedelta(days=LAST_DAY)
-        runs = [self.build("full", last)]
+        runs = [self.build("full", BASE_END)]
         results = self.scratch / "target" / "run_results.json"
         if not full_only:
             planned = self.run("benchmarks/plans.py", self.warehouse, "--results", results)
@@ -298,21 +328,23 @@ class Bench:
             path.write_text(planned.output, encoding="utf-8")
         floor = self.floor()
         if not full_only:
-            runs.append(self.build("no-op", last))
+            runs.append(self.build("no-op", BASE_END))
             self.arrive("day")
-            runs.append(self.build("one day", last + timedelta(days=1)))
+            runs.append(self.build("one day", BASE_END + timedelta(days=1)))
             self.arrive("late")
-            runs.append(self.build("late day", last + timedelta(days=1)))
+            runs.append(self.build("late day", BASE_END + timedelta(days=1)))
         return {
-            "size": self.size,
-            "measured_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "machine": machine(load_average),
-            "memory_limit_bytes": self.memory,
+            **self.circumstances(load_average),
             "generated": rows,
             "runs": runs,
             "floor": floor,
             "loading": [] if full_only else self.load(),
         }
+
+
+def instant(moment: datetime) -> str:
+    """An instant in UTC as settings and results have it, to the second."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def machine(load_average: float) -> Record:
@@ -339,21 +371,6 @@ def processor() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
-    row = con.execute(f"select count(*) from {relation}").fetchone()
-    return int(row[0]) if row else 0
-
-
-def rows_by_table(folder: Path) -> dict[str, int]:
-    """Rows of the Parquet files below a landing, by table."""
-    with duckdb.connect() as con:
-        return {
-            path.name: _count(con, f"read_parquet({quoted(str(path / '*.parquet'))})")
-            for path in sorted(folder.iterdir())
-            if any(path.glob("*.parquet"))
-        }
 
 
 def model_seconds(results: Path) -> Record:
@@ -392,75 +409,74 @@ def model_seconds(results: Path) -> Record:
     }
 
 
-def write_results(results: Mapping[str, Any], directory: Path) -> None:
-    """Write `<size>.json`, `<size>.md` and `<size>.svg`."""
-    stem = directory / str(results["size"])
-    for suffix, text in {
-        ".json": json.dumps(results, indent=2) + "\n",
-        ".md": markdown(results),
-        ".svg": chart(results),
-    }.items():
-        Path(f"{stem}{suffix}").write_text(text, encoding="utf-8")
+def write_results(stem: Path, results: Mapping[str, Any], found: Sequence[Sheet]) -> None:
+    """Write `<stem>.json`, everything, and `<stem>.md`, the tables; print the tables."""
+    Path(f"{stem}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    Path(f"{stem}.md").write_text(markdown(results, found), encoding="utf-8")
+    print_tables(results, found)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bench.py",
-        description=(
-            "Generate data, build them with scripts/build.py (all rows; nothing new; one more day; "
-            "a day that comes late), and compare with the floors measured on the same files. See "
-            "docs/benchmarks.md."
-        ),
-    )
-    parser.add_argument(
+def parser(program: str, description: str) -> argparse.ArgumentParser:
+    """The options all benchmarks have: size, directory, what is kept and overruled."""
+    options = argparse.ArgumentParser(prog=program, description=description)
+    options.add_argument(
         "--size",
         default=os.environ.get("PARLEY_SIZE") or "1m",
         help=f"messages: {', '.join(SIZES)}, or thousands such as 20k (default: $PARLEY_SIZE, 1m)",
     )
-    parser.add_argument(
+    options.add_argument(
         "--directory",
         type=Path,
         default=Path(os.environ.get("PARLEY_BENCH") or "target/bench"),
         metavar="DIR",
         help="where data, warehouse and results go (default: $PARLEY_BENCH, target/bench)",
     )
-    parser.add_argument(
+    options.add_argument(
         "--keep", action="store_true", help="leave data and warehouse in <DIR>/<size>"
     )
-    parser.add_argument(
-        "--full-only", action="store_true", help="leave out all runs but the first, and loading"
-    )
-    parser.add_argument(
+    options.add_argument(
         "--ignore-disk", action="store_true", help="go on although a disk seems too small"
     )
-    return parser
+    return options
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0, or 1 with one sentence on stderr."""
-    chosen = _parser().parse_args(arguments)
+def finish(measure: Callable[[], None]) -> int:
+    """Measure; return the exit code: 0, or 1 with one sentence on stderr."""
     os.chdir(ROOT)
     try:
-        bench = Bench(chosen.size, chosen.directory, ignores_disk=chosen.ignore_disk)
-        bench.directory.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(bench.scratch, ignore_errors=True)
-        bench.check_disk()
-        bench.warehouse.parent.mkdir(parents=True)
-        try:
-            results = bench.all(full_only=chosen.full_only)
-        finally:
-            if not chosen.keep:
-                shutil.rmtree(bench.scratch, ignore_errors=True)
-        write_results(results, bench.directory)
+        measure()
     except (BenchError, DiskNeedError, ResourceError, OSError, duckdb.Error) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted; nothing was measured.", file=sys.stderr)
         return 130
-    print_tables(results)
-    print(f"Written to {bench.directory}/{bench.size}.json, .md, .svg and .plans.txt.")
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, or 1 with one sentence on stderr."""
+    options = parser(
+        "bench.py",
+        "Generate data, build them with scripts/build.py (all rows; nothing new; one more day; "
+        "a day that comes late), and compare with the floors measured on the same files. See "
+        "docs/benchmarks.md.",
+    )
+    options.add_argument(
+        "--full-only", action="store_true", help="leave out all runs but the first, and loading"
+    )
+    chosen = options.parse_args(arguments)
+
+    def measure() -> None:
+        bench = Bench(chosen.size, chosen.directory, ignores_disk=chosen.ignore_disk)
+        with bench.opened(keeps=chosen.keep):
+            results = bench.all(full_only=chosen.full_only)
+        stem = bench.directory / bench.size
+        write_results(stem, results, sheets(results))
+        Path(f"{stem}.svg").write_text(chart(results), encoding="utf-8")
+        print(f"Written to {stem}.json, .md, .svg and .plans.txt.")
+
+    return finish(measure)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -35,6 +36,10 @@ class Measured:
     peak_spill_bytes: int = 0
     peak_disk_bytes: int = 0  # all places and the spill directory at one moment
     output: str = ""
+
+    def figures(self) -> dict[str, Any]:
+        """All of it by name, but the output."""
+        return {name: figure for name, figure in asdict(self).items() if name != "output"}
 
 
 def size_of(path: Path) -> int:

@@ -13,6 +13,7 @@ from rich.table import Table
 STEPS = ("load", "quality", "dbt", "publish")
 COLOURS = ("#4c78a8", "#9ecae9", "#f58518", "#54a24b", "#bab0ac")
 HEAVIEST = 10
+ENGINES = ("DuckDB", "Spark")
 
 # What others were measured at, on two cores of the same class of machine, DuckDB, full build of
 # their models and tests without loading and publishing: seconds, million rows or events, peak GB.
@@ -208,24 +209,78 @@ def _heaviest(full: Mapping[str, Any]) -> Sheet:
     )
 
 
+def engine_sheets(results: Mapping[str, Any]) -> list[Sheet]:
+    """The tables of Spark beside DuckDB."""
+    return [*(_beside(found) for found in results["sizes"]), _divided(results)]
+
+
+def _beside(found: Mapping[str, Any]) -> Sheet:
+    """What each run of one size took, and how many times DuckDB's Spark's is."""
+    figures = ("seconds", "cpu_seconds", "model_seconds", "model_wall_seconds", "peak_memory_bytes")
+    runs = {run["run"]: run for run in found["runs"]}
+    duckdb, spark = (runs[name] for name in ENGINES)
+    rows = [
+        (
+            name,
+            *(_seconds(run[figure] or None) for figure in figures[:-1]),
+            _bytes(run["peak_memory_bytes"]),
+            f"{_total(run['marts_rows']):,}" if "marts_rows" in run else "",
+        )
+        for name, run in runs.items()
+    ]
+    ratios = (f"{spark[figure] / duckdb[figure]:.1f}" for figure in figures)
+    return Sheet(
+        f"{found['messages']:,} messages on both engines",
+        (
+            "run", "whole", "processor", "models, added up", "models, wall", "peak memory",
+            "mart rows",
+        ),
+        [*rows, (" / ".join(reversed(ENGINES)), *ratios, "")],
+    )  # fmt: skip
+
+
+def _divided(results: Mapping[str, Any]) -> Sheet:
+    small, large = results["sizes"]
+    rows = []
+    for name in ENGINES:
+        spent = [
+            run["cpu_seconds"]
+            for found in (small, large)
+            for run in found["runs"]
+            if run["run"] == name
+        ]
+        line = results["processor_seconds"][name]
+        rows.append((name, *map(_seconds, (*spent, line["fixed"], line["per_million"]))))
+    return Sheet(
+        "Processor seconds of a build, divided",
+        (
+            "engine", f"{small['messages']:,} messages", f"{large['messages']:,} messages",
+            "fixed", "a million messages more",
+        ),
+        rows,
+    )  # fmt: skip
+
+
 def _measured_on(results: Mapping[str, Any]) -> str:
     machine = results["machine"]
+    spark = f"Spark {machine['spark']}, " if "spark" in machine else ""
     return (
         f"{results['size']}, measured {results['measured_at'][:10]}: {machine['cores']} cores "
         f"({machine['processor']}), {_bytes(machine['memory_bytes'])} of memory, memory limit "
         f"{_bytes(results['memory_limit_bytes'])}, load average before "
-        f"{machine['load_average_before']}; DuckDB {machine['duckdb']}, dbt {machine['dbt']}, "
+        f"{machine['load_average_before']}; DuckDB {machine['duckdb']}, {spark}"
+        f"dbt {machine['dbt']}, "
         f"Python {machine['python']}."
     )
 
 
-def print_tables(results: Mapping[str, Any]) -> None:
-    """Print all tables to the terminal."""
+def print_tables(results: Mapping[str, Any], found: Sequence[Sheet]) -> None:
+    """Print tables of results to the terminal."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
     console.print(_measured_on(results))
-    for sheet in sheets(results):
+    for sheet in found:
         table = Table(title=sheet.title, title_justify="left")
         for number, name in enumerate(sheet.head):
             table.add_column(name, justify="right" if number else "left")
@@ -234,10 +289,10 @@ def print_tables(results: Mapping[str, Any]) -> None:
         console.print(table)
 
 
-def markdown(results: Mapping[str, Any]) -> str:
-    """All tables as Markdown, to be pasted into docs/benchmarks.md."""
+def markdown(results: Mapping[str, Any], found: Sequence[Sheet]) -> str:
+    """Tables of results as Markdown, to be pasted into docs/benchmarks.md."""
     parts = [f"### {results['size']}", _measured_on(results)]
-    for sheet in sheets(results):
+    for sheet in found:
         lines = [
             f"| {' | '.join(sheet.head)} |",
             f"|---|{'---:|' * (len(sheet.head) - 1)}",

@@ -108,6 +108,17 @@ def open_session(settings: dict[str, str]) -> SparkSession:
     return session
 
 
+def close_session(session: SparkSession) -> None:
+    """Stop the session of this machine and wait for the end of its Java process.
+
+    It ends when its standard input does. Until then it holds the catalog, which a next run needs,
+    and nobody has counted its processor time.
+    """
+    java = session.sparkContext._gateway.proc
+    session.stop()
+    java.communicate()
+
+
 def hand_over_salt(session: SparkSession, salt: str) -> None:
     """Put the padded keys of HMAC into the view `parley_hmac` of this session.
 
@@ -145,7 +156,7 @@ def main() -> int:
         return 0 if run_dbt(sys.argv[1:]) else 1
     finally:
         if not IS_SUBMITTED:
-            session.stop()
+            close_session(session)
 
 
 if __name__ == "__main__":
