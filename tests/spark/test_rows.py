@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
 
@@ -22,5 +23,6 @@ def test_rows_are_counted_in_the_files(session: SparkSession, both: Both) -> Non
         if not row.isTemporary
     }
     assert sum(standing.values()) > 1_000
-    tables = Path(session.sparkContext.getConf().get("spark.sql.warehouse.dir", ""))
+    # Spark makes a URL of the path it is given.
+    tables = Path(urlsplit(str(session.conf.get("spark.sql.warehouse.dir"))).path)
     assert parquet_rows(tables / "marts.db") == standing
