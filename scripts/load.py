@@ -587,13 +587,15 @@ class _Loader:
         self.con.execute(f"insert into {self.raw}._loads values {', '.join(lines)}")
 
     def _check_rows(self, reading: Reading, table: Table) -> list[str]:
-        """Look for what spreadsheets do to ids, and for a header row among the rows just inserted.
+        """Look among the rows just inserted for what would stop the build or mean another thing.
+
+        That is what spreadsheets do to ids, a header row that comes again, an unknown time zone.
 
         Returns:
             Warnings, as sentences.
 
         Raises:
-            LandingError: ids have lost digits, or the header row comes again.
+            LandingError: ids have lost digits, the header row comes again, a time zone is none.
         """
         ids = [column.name for column in table.columns if column.is_id]
         ids = [name for name in ids if name in reading.values]
@@ -603,6 +605,11 @@ class _Loader:
             "spreadsheets write long numbers, and has lost digits; export it again as text"
             for name in ids
         }
+        if "time_zone" in reading.values:
+            known = f"{name_sql('time_zone')} in (select name from pg_timezone_names())"
+            first[f"min(_row_id) filter (where not {known})"] = (
+                "time_zone is no name of the IANA database, such as Europe/Berlin; correct it"
+            )
         if reading.header:
             again = " and ".join(
                 f"{name_sql(name)} = {quoted(text)}" for name, text in reading.header.items()

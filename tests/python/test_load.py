@@ -1208,6 +1208,26 @@ def test_a_header_that_comes_again_is_refused(landing: Landing, table: str) -> N
     )
 
 
+@pytest.mark.parametrize("name", ["Mars/Olympus", "CET+1 week", "+02:00"])
+def test_hours_in_a_time_zone_that_is_none_are_refused(landing: Landing, name: str) -> None:
+    landing.put("messages/a.csv", HEADER + ROW)
+    header = "schedule_id,time_zone,weekday,opens_at,closes_at"
+    row = "default,{},1,09:00,17:00"
+    landing.put(
+        "business_hours/h.csv",
+        "\n".join([header, row.format("Asia/Shanghai"), row.format("UTC"), row.format(name), ""]),
+    )
+    assert landing.refusal() == (
+        "business_hours/h.csv, row 3: time_zone is no name of the IANA database, such as "
+        "Europe/Berlin; correct it."
+    )
+    landing.put(
+        "business_hours/h.csv",
+        "\n".join([header, row.format("Asia/Shanghai"), row.format("UTC"), ""]),
+    )
+    assert landing.load().tables["business_hours"].rows == 2
+
+
 def test_cells_that_are_formulas_or_signed_stay_as_they_are(landing: Landing) -> None:
     cells = ["=cmd|' /C calc'!A0", "+49 30 1234", "-5", "@SUM(A1)", "1,234.56", "'5", "\t=1"]
     with landing.put("messages/a.csv", "").open("w", newline="") as stream:
