@@ -21,14 +21,14 @@
 {%- endmacro %}
 
 
-{#- Note which days belong to which batch; the numbers of the batches. -#}
+{#- Note which days belong to which batch; the numbers of the batches, of which there is one at least. -#}
 {% macro note_batches(semantic_model) -%}
     {%- do run_query(
         'create or replace table ' ~ batches_of(semantic_model) ~ ' as '
         ~ batches_of_days(graph.semantic_models['semantic_model.parley.' ~ semantic_model])
     ) -%}
     {%- set found = run_query('select distinct batch from ' ~ batches_of(semantic_model) ~ ' order by batch') -%}
-    {{ return(found.rows | map(attribute='batch') | list) }}
+    {{ return(found.rows | map(attribute='batch') | list or [0]) }}
 {%- endmacro %}
 
 

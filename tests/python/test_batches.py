@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import CONFORMANCE, Warehouse, assert_same_rows, build_anew
+from harness import CONFORMANCE, Warehouse, assert_same_rows, build_anew, scratch_directory
 from test_add_a_kpi import copy_of_the_project
 from test_touched_days import KEY, cells
 
@@ -69,3 +69,24 @@ def test_messages_are_the_same(warehouses: dict[str, Warehouse]) -> None:
 def test_values_are_the_same(warehouses: dict[str, Warehouse]) -> None:
     expected, actual = (warehouses[name].rows("kpi_values") for name in ("at once", "in batches"))
     assert_same_rows(expected, actual, ("kpi", *KEY), list(expected[0]), "kpi_values")
+
+
+def test_a_long_fact_of_which_no_row_counts_has_no_cells() -> None:
+    landing = scratch_directory("without_agents")
+    for table, lines in (
+        (
+            "conversations",
+            ["conversation_id,platform,channel,opened_at", "c,p,web,2026-03-01T09:00:00Z"],
+        ),
+        (
+            "messages",
+            ["message_id,conversation_id,sent_at,sender_type"]
+            + [f"m{n},c,2026-03-01T09:00:{n}Z,contact" for n in range(10, 20 + ROWS)],
+        ),
+    ):
+        (landing / table).mkdir()
+        (landing / table / "a.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    built = build_anew(landing, AS_OF, project=project("nobody", "monday", ROWS))
+    assert len(built.rows("fct_messages")) > ROWS
+    assert built.query("from touched.batches_of_agent_messages") == []
+    assert built.query("from intermediate.kpi_cells_agent_messages") == []
