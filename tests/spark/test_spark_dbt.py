@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from engines import ROOT, settings
+
+# Runs the command and says as what its Java ended: None until somebody has waited for it.
+COMMAND = """
+import spark_dbt
+from pyspark import SparkContext
+
+print(spark_dbt.main(), SparkContext._gateway.proc.returncode)
+"""
 
 
 def test_java_has_ended_when_the_command_has(tmp_path: Path) -> None:
@@ -16,29 +23,16 @@ def test_java_has_ended_when_the_command_has(tmp_path: Path) -> None:
         "DBT_TARGET_PATH": str(tmp_path / "target"),
         "PARLEY_MEMORY_LIMIT": "512MB",
         "PARLEY_SPARK": str(tmp_path / "spark"),
+        "PYTHONPATH": str(ROOT / "scripts"),
     }
-    with (
-        (tmp_path / "said").open("wb") as said,
-        subprocess.Popen(
-            [
-                sys.executable,
-                "scripts/spark_dbt.py",
-                "list",
-                "--quiet",
-                "--resource-type",
-                "model",
-                "--select",
-                "dim_bots",
-            ],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=said,
-        ) as command,
-    ):
-        assert command.stdout is not None
-        assert command.wait() == 0, (tmp_path / "said").read_text()
-        # Java writes to the same pipe: as long as it lives, reading says there may be more.
-        os.set_blocking(command.stdout.fileno(), False)
-        assert os.read(command.stdout.fileno(), 1_000) == b"parley.marts.core.dim_bots\n"
-        assert os.read(command.stdout.fileno(), 1_000) == b""
+    dbt = ["list", "--quiet", "--resource-type", "model", "--select", "dim_bots"]
+    command = subprocess.run(
+        [sys.executable, "-c", COMMAND, *dbt],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert command.returncode == 0, command.stderr
+    assert command.stdout.split() == ["parley.marts.core.dim_bots", "0", "0"]
