@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='changed',
     unique_key='conversation_key',
+    meta={'in_batches': true},
 ) }}
 
 -- Grain: turn. Key: conversation_key, turn_number.

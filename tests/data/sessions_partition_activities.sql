@@ -1,4 +1,5 @@
--- Every open and every public message of a reportable conversation lies in exactly one session.
+-- Every open and every public message of a reportable conversation lies in exactly one session: in
+-- one at least, and no two sessions of a conversation share an instant.
 with conversations as (
 
     select * from {{ ref('conformed_conversations') }}
@@ -13,45 +14,74 @@ with conversations as (
 activities as (
 
     select
-        conversation_id,
-        sent_at as happened_at,
-        message_id as activity
+        conversation_key,
+        sent_at as happened_at
     from {{ ref('conformed_messages') }}
     where
         visibility = 'public'
         and sender_type in ('contact', 'bot', 'agent')
+        and sent_at <= {{ as_of() }}
         and {{ is_tested('conversation_key') }}
     union all
     select
-        conversation_id,
-        occurred_at as happened_at,
-        event_id as activity
+        conversation_key,
+        occurred_at as happened_at
     from {{ ref('conformed_events') }}
     where
         event_type = 'opened'
+        and occurred_at <= {{ as_of() }}
         and {{ is_tested('conversation_key') }}
     union all
     select
-        conversation_id,
-        opened_at as happened_at,
-        'opened_at' as activity
+        conversation_key,
+        opened_at as happened_at
     from conversations
     where direction = 'inbound'
+
+),
+
+sessions as (
+
+    select
+        conversations.conversation_key,
+        sessions.started_at,
+        sessions.ended_at
+    from {{ rows_to_test(ref('fct_sessions')) }} as sessions
+    inner join conversations
+        on sessions.conversation_id = conversations.conversation_id
+
+),
+
+followed as (
+
+    select
+        conversation_key,
+        ended_at,
+        lead(started_at) over (
+            partition by conversation_key
+            order by started_at, ended_at
+        ) as next_started_at
+    from sessions
 
 )
 
 select
-    activities.conversation_id,
-    activities.activity,
+    activities.conversation_key,
     activities.happened_at,
-    count(sessions.session_id) as session_count
+    'in no session' as fault
 from activities
 inner join conversations
-    on activities.conversation_id = conversations.conversation_id
-left join {{ rows_to_test(ref('fct_sessions')) }} as sessions
-    on
-        activities.conversation_id = sessions.conversation_id
+    on activities.conversation_key = conversations.conversation_key
+where not exists (
+    select 1 from sessions
+    where
+        sessions.conversation_key = activities.conversation_key
         and activities.happened_at between sessions.started_at and sessions.ended_at
-where activities.happened_at <= {{ as_of() }}
-group by activities.conversation_id, activities.activity, activities.happened_at
-having count(sessions.session_id) <> 1
+)
+union all
+select
+    conversation_key,
+    next_started_at as happened_at,
+    'in two sessions' as fault
+from followed
+where next_started_at <= ended_at

@@ -59,11 +59,14 @@ def test_cells_are_the_same(warehouses: dict[str, Warehouse]) -> None:
         assert_same_rows(rows, actual[name], KEY, list(rows[0]) if rows else [], name)
 
 
-def test_messages_are_the_same(warehouses: dict[str, Warehouse]) -> None:
-    expected, actual = (warehouses[name].rows("fct_messages") for name in ("at once", "in batches"))
+@pytest.mark.parametrize(
+    ("table", "key"), [("fct_messages", "message_id"), ("fct_turns", "turn_id")]
+)
+def test_facts_are_the_same(warehouses: dict[str, Warehouse], table: str, key: str) -> None:
+    expected, actual = (warehouses[name].rows(table) for name in ("at once", "in batches"))
     assert len(expected) > 2 * ROWS
-    assert [row["message_id"] for row in expected] != [row["message_id"] for row in actual]
-    assert_same_rows(expected, actual, ("message_id",), list(expected[0]), "fct_messages")
+    assert [row[key] for row in expected] != [row[key] for row in actual]
+    assert_same_rows(expected, actual, (key,), list(expected[0]), table)
 
 
 def test_values_are_the_same(warehouses: dict[str, Warehouse]) -> None:

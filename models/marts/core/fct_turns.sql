@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='changed',
     unique_key='conversation_id',
+    meta={'in_batches': true},
 ) }}
 
 -- Grain: turn. Key: turn_id.
