@@ -2,7 +2,11 @@
 -- one at least, and no two sessions of a conversation share an instant.
 with conversations as (
 
-    select * from {{ ref('conformed_conversations') }}
+    select
+        conversation_key,
+        opened_at,
+        direction
+    from {{ ref('conformed_conversations') }}
     where
         opened_at <= {{ as_of() }}
         and not is_test
@@ -43,12 +47,10 @@ activities as (
 sessions as (
 
     select
-        conversations.conversation_key,
-        sessions.started_at,
-        sessions.ended_at
-    from {{ rows_to_test(ref('fct_sessions')) }} as sessions
-    inner join conversations
-        on sessions.conversation_id = conversations.conversation_id
+        {{ text_key('conversation_id') }} as conversation_key,
+        started_at,
+        ended_at
+    from {{ rows_to_test(ref('fct_sessions')) }}
 
 ),
 
@@ -70,14 +72,12 @@ select
     activities.happened_at,
     'in no session' as fault
 from activities
-inner join conversations
-    on activities.conversation_key = conversations.conversation_key
-where not exists (
-    select 1 from sessions
-    where
-        sessions.conversation_key = activities.conversation_key
+inner join conversations on activities.conversation_key = conversations.conversation_key
+left join sessions
+    on
+        activities.conversation_key = sessions.conversation_key
         and activities.happened_at between sessions.started_at and sessions.ended_at
-)
+where sessions.conversation_key is null
 union all
 select
     conversation_key,
