@@ -482,18 +482,26 @@ def _build(
         with run.step("quality"):
             project = project_digest()
             base = base_of(settings.warehouse, settings.published, outcome.replaced, project)
-            written = base.replaced if base else ()
-            _print_warnings("the marts", checkpoints.marts(outcome.tables, written))
-    run.note(**described_sources(settings.warehouse))
-    with run.step("publish"):
-        release = publish(
-            settings.warehouse,
-            settings.published,
-            tables=outcome.tables,
-            base=base,
-            keep=settings.keep,
-        )
-        note_release(settings.warehouse, release, project)
+            checkpoints.begin_marts(outcome.tables, base.replaced if base else ())
+            if not base:  # all rows are looked at, and written, with all the memory there is
+                _print_warnings("the marts", checkpoints.marts())
+        run.note(**described_sources(settings.warehouse))
+
+        def approve() -> None:
+            run.note(step="quality")
+            _print_warnings("the marts", checkpoints.marts())
+            run.note(step="publish")
+
+        with run.step("publish"):
+            release = publish(
+                settings.warehouse,
+                settings.published,
+                tables=outcome.tables,
+                base=base,
+                approve=approve if base else None,
+                keep=settings.keep,
+            )
+            note_release(settings.warehouse, release, project)
     run.note(release=release.id, rows=sum(release.rows.values()), bytes=release.bytes)
     if outcome.is_repeatable:
         # Taken again: the first run has written the salt in between.

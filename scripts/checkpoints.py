@@ -46,10 +46,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.terminate()
-        self._process.wait()
+        self._end()
 
     def landing(self) -> list[str]:
         """Wait for the landing checkpoint; loads it refuses are taken out of `raw` again.
@@ -70,13 +67,21 @@ class Checkpoints:
             )
         return list(verdict["warnings"])
 
-    def marts(self, tables: Collection[str], written: Collection[str] = ()) -> list[str]:
-        """Run the checkpoint of the marts that are to be published.
+    def begin_marts(self, tables: Collection[str], written: Collection[str] = ()) -> None:
+        """Begin the checkpoint of the marts that are to be published; `marts` waits for its end.
 
         Args:
             tables: names of the marts.
             written: those of which only the rows the last run wrote are looked at; the others
                 have passed before.
+
+        Raises:
+            CheckpointError: nothing is to be published.
+        """
+        self._ask(border="marts", tables=sorted(tables), written=sorted(written))
+
+    def marts(self) -> list[str]:
+        """Wait for the checkpoint that `begin_marts` began, the last one; its process ends.
 
         Returns:
             Warnings, as sentences.
@@ -84,8 +89,8 @@ class Checkpoints:
         Raises:
             CheckpointError: nothing is to be published.
         """
-        self._ask(border="marts", tables=sorted(tables), written=sorted(written))
         verdict = self._answer()
+        self._end()
         if verdict["errors"]:
             raise CheckpointError(self._text("Refused at the border of the marts:", verdict))
         return list(verdict["warnings"])
@@ -96,6 +101,12 @@ class Checkpoints:
         if len(errors) > self.SHOWN:
             lines.append(f"  and {len(errors) - self.SHOWN} more")
         return "\n".join([title, *lines, "Nothing was published."])
+
+    def _end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.terminate()
+        self._process.wait()
 
     def _ask(self, **request: Any) -> None:
         assert self._process.stdin is not None

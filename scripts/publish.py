@@ -17,7 +17,7 @@ import shutil
 import struct
 import time
 from bisect import bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -384,6 +384,7 @@ def publish(
     *,
     tables: Collection[str] | None = None,
     base: Base | None = None,
+    approve: Callable[[], None] | None = None,
     keep: int = KEEP,
     now: datetime | None = None,
 ) -> Release:
@@ -395,6 +396,8 @@ def publish(
         tables: names of the tables to publish; all of the schema when None.
         base: the release that is current, if it holds the marts the last run went on from; it
             is copied and changed as the warehouse was. All rows are copied when None.
+        approve: called when the release is written and nobody can see it yet; what it raises is
+            passed on, and nothing is published.
         keep: number of releases kept, the new one included; at least 1.
         now: the instant the release is named after, aware; the clock's by default.
 
@@ -420,6 +423,8 @@ def publish(
                 shutil.rmtree(draft)
                 rows = _write(warehouse, draft, tables, None)
             size, digest = _seal(draft)
+            if approve:
+                approve()
             release = _new_id(published, digest, now or datetime.now(UTC))
             draft.rename(releases / release)
         finally:

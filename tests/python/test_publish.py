@@ -356,6 +356,30 @@ def test_a_run_killed_anywhere_leaves_current_and_is_swept_up(
     assert sorted(path.name for path in published.iterdir()) == [".lock", "current", "releases"]
 
 
+@pytest.mark.parametrize("is_continued", [False, True])
+def test_what_is_not_approved_is_not_published(
+    warehouse: Path, published: Path, is_continued: bool
+) -> None:
+    first = publish(warehouse, published, now=NOON)
+    seen: list[tuple[str | None, list[str]]] = []
+
+    def refuse() -> None:
+        (draft,) = (published / "releases").glob(".draft-*")
+        seen.append((current_release(published), sorted(path.name for path in draft.iterdir())))
+        raise _Killed
+
+    with pytest.raises(_Killed):
+        publish(
+            warehouse,
+            published,
+            base=Base(first.path, {}) if is_continued else None,
+            approve=refuse,
+        )
+    assert seen == [(first.id, ["marts", "parley.duckdb"])]
+    assert releases_in(published) == [first.id] == [current_release(published)]
+    assert not list((published / "releases").glob(".*"))
+
+
 def test_only_named_tables_are_published(warehouse: Path, published: Path) -> None:
     assert publish(warehouse, published, tables=["facts"]).rows == {"facts": 1000}
     with pytest.raises(PublishError, match=r"no table marts\.absent"):
