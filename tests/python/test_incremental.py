@@ -29,6 +29,8 @@ from test_properties import assert_same_marts
 sys.path.insert(0, str(ROOT))
 from tests.reference.random_landing import write_random_landing
 
+START = datetime(2026, 3, 1, 9)
+
 # Tables that decide everything; they arrive first, and one of them once more later.
 REFERENCE = {"intents", "flows", "business_hours", "holidays", "costs", "baseline", "model_prices"}
 
@@ -176,6 +178,98 @@ def test_windows_ripen_when_nothing_lands() -> None:
     assert_same_marts(full, warehouse)
 
 
+# What a run must look at again though nothing of the conversation landed: the table and the column
+# that tell, and their value before and after.
+REACHED = {
+    "a question nobody answered in time": ("fct_turns", "is_missed", False, True),
+    "a message of the future": ("fct_messages", "sender_type", None, "bot"),
+    "a recommendation whose window passes": ("fct_messages", "is_accepted", None, False),
+    "an article whose date is corrected": ("fct_messages", "is_stale_answer", False, True),
+    "a currency that has another rate": ("fct_messages", "llm_cost", 6.0, 15.0),
+    "a contact who is merged": ("fct_episodes", "is_first_contact", True, False),
+}
+
+
+@pytest.fixture(scope="module")
+def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
+    """A run before, the run that goes on from it, and a full one of the same rows."""
+    landing, home = scratch_directory("landing"), scratch_directory("home")
+    missed, future, recommended, cited, priced, merged = REACHED
+    past = START - timedelta(days=20)
+    answer = {"sender_type": "bot", "kind": "answer", "sent_at": past}
+    messages: dict[str, dict[str, Any]] = {
+        missed: {"sender_type": "contact", "sent_at": START},
+        future: answer | {"sent_at": START + timedelta(hours=5)},
+        recommended: {
+            "sender_type": "bot",
+            "kind": "recommendation",
+            "sent_at": START - timedelta(days=7) + timedelta(hours=1),
+        },
+        cited: answer | {"cited_sources": "handbook"},
+        priced: answer | {"model": "m", "input_tokens": 1_000_000},
+        merged: answer,
+        "of whom the contact is merged into": answer | {"sent_at": past - timedelta(days=1)},
+    }
+    contact_ids = {merged: "former", "of whom the contact is merged into": "latter"}
+    # One conversation each, so that none is looked at for the sake of another.
+    write_table(landing, "conversations", [
+        {"conversation_id": name, "platform": "x", "channel": "web", "bot_id": "b",
+         "contact_id": contact_ids.get(name), "opened_at": past - timedelta(days=1)}
+        for name in messages
+    ])  # fmt: skip
+    write_table(landing, "messages", [
+        {"message_id": name, "conversation_id": name} | message
+        for name, message in messages.items()
+    ] + [
+        {"message_id": f"question to {name}", "conversation_id": name, "sender_type": "contact",
+         "sent_at": message["sent_at"] - timedelta(minutes=1)}
+        for name, message in messages.items() if message.get("kind") == "answer"
+    ])  # fmt: skip
+    contacts = [
+        {"contact_id": name, "created_at": past, "merged_into": None}
+        for name in ("former", "latter")
+    ]
+    article = {"article_id": "handbook", "updated_at": past}
+    rate = {"currency": "XTS", "valid_from": "2026-01-01", "rate": 2}
+    write_table(landing, "contacts", contacts)
+    write_table(landing, "knowledge_articles", [article])
+    write_table(landing, "exchange_rates", [rate])
+    write_table(landing, "model_prices", [
+        {"model": "m", "valid_from": "2026-01-01", "input_per_million": 3, "output_per_million": 4,
+         "currency": "XTS"},
+    ])  # fmt: skip
+    build_anew(landing, START + timedelta(minutes=10), directory=home)
+    before = scratch_directory("before")
+    shutil.copy(home / "warehouse.duckdb", before)
+
+    as_of = START + timedelta(hours=6)
+    write_table(landing, "contacts", [contacts[0] | {"merged_into": "latter"}], name="later")
+    write_table(
+        landing, "knowledge_articles",
+        [article | {"updated_at": past - timedelta(days=400)}], name="later",
+    )  # fmt: skip
+    write_table(
+        landing, "exchange_rates", [rate | {"valid_from": "2026-01-15", "rate": 5}], name="later"
+    )
+    after = build_anew(landing, as_of, directory=home)
+    assert mode(after) == "touched"
+    full = build_anew(landing, as_of)
+    return Warehouse(before / "warehouse.duckdb"), after, full
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_a_conversation_is_reached_though_nothing_of_it_landed(
+    reached: tuple[Warehouse, Warehouse, Warehouse], name: str
+) -> None:
+    table, column, *expected = REACHED[name]
+    key = {"fct_turns": "turn_id", "fct_messages": "message_id"}.get(table, "conversation_id")
+    found = [
+        next((row[column] for row in warehouse.rows(table) if row[key] == name), None)
+        for warehouse in reached
+    ]
+    assert found == [*expected, expected[-1]]
+
+
 def interrupt(landing: Path, as_of: datetime, variables: dict[str, Any], home: Path) -> None:
     """A run that ends half-way: a fact cannot be written, so what depends on it is skipped."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
@@ -186,7 +280,6 @@ def interrupt(landing: Path, as_of: datetime, variables: dict[str, Any], home: P
 # ------------------------------------------------------------------------------------ verdicts
 
 
-START = datetime(2026, 3, 1, 9)
 RIPE, LATER = datetime(2026, 3, 5), datetime(2026, 3, 6)
 FIRST = (1, "resolved", "first", RIPE)
 
