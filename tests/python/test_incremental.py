@@ -186,6 +186,9 @@ REACHED = {
     "a recommendation whose window passes": ("fct_messages", "is_accepted", None, False),
     "an article whose date is corrected": ("fct_messages", "is_stale_answer", False, True),
     "a currency that has another rate": ("fct_messages", "llm_cost", 6.0, 15.0),
+    "an episode nobody came back after": ("fct_episodes", "is_fcr", None, True),
+    "an episode no sale followed": ("fct_episodes", "is_converted", None, False),
+    "a session no person was called after": ("fct_sessions", "has_contact_action", None, False),
     "a contact who is merged": ("fct_episodes", "is_first_contact", True, False),
 }
 
@@ -194,7 +197,7 @@ REACHED = {
 def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     """A run before, the run that goes on from it, and a full one of the same rows."""
     landing, home = scratch_directory("landing"), scratch_directory("home")
-    missed, future, recommended, cited, priced, merged = REACHED
+    missed, future, recommended, cited, priced, returned, bought, called, merged = REACHED
     past = START - timedelta(days=20)
     answer = {"sender_type": "bot", "kind": "answer", "sent_at": past}
     messages: dict[str, dict[str, Any]] = {
@@ -207,6 +210,9 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
         },
         cited: answer | {"cited_sources": "handbook"},
         priced: answer | {"model": "m", "input_tokens": 1_000_000},
+        returned: answer | {"sent_at": START - timedelta(days=7) + timedelta(minutes=11)},
+        bought: answer | {"sent_at": START - timedelta(days=7) + timedelta(hours=7)},
+        called: answer | {"sent_at": START - timedelta(hours=23)},
         merged: answer,
         "of whom the contact is merged into": answer | {"sent_at": past - timedelta(days=1)},
     }
@@ -222,7 +228,7 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
         for name, message in messages.items()
     ] + [
         {"message_id": f"question to {name}", "conversation_id": name, "sender_type": "contact",
-         "sent_at": message["sent_at"] - timedelta(minutes=1)}
+         "sent_at": message["sent_at"] - timedelta(minutes=360 if name == bought else 1)}
         for name, message in messages.items() if message.get("kind") == "answer"
     ])  # fmt: skip
     contacts = [
