@@ -231,6 +231,9 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
          "sent_at": message["sent_at"] - timedelta(minutes=360 if name == bought else 1)}
         for name, message in messages.items() if message.get("kind") == "answer"
     ])  # fmt: skip
+    # The house's own policy decides after 72 hours, when no other window closes.
+    lines = POLICIES.read_text(encoding="utf-8").splitlines(keepends=True)
+    arrive(landing, {Path("resolution_policies") / "house.csv": "".join(lines[:2])})
     contacts = [
         {"contact_id": name, "created_at": past, "merged_into": None}
         for name in ("former", "latter")
