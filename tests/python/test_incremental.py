@@ -189,6 +189,7 @@ REACHED = {
     "an episode nobody came back after": ("fct_episodes", "is_fcr", None, True),
     "an episode no sale followed": ("fct_episodes", "is_converted", None, False),
     "a session no person was called after": ("fct_sessions", "has_contact_action", None, False),
+    "an episode of whose person a deal lands": ("fct_episodes", "is_converted", False, True),
     "a contact who is merged": ("fct_episodes", "is_first_contact", True, False),
 }
 
@@ -197,7 +198,7 @@ REACHED = {
 def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     """A run before, the run that goes on from it, and a full one of the same rows."""
     landing, home = scratch_directory("landing"), scratch_directory("home")
-    missed, future, recommended, cited, priced, returned, bought, called, merged = REACHED
+    missed, future, recommended, cited, priced, returned, bought, called, dealt, merged = REACHED
     past = START - timedelta(days=20)
     answer = {"sender_type": "bot", "kind": "answer", "sent_at": past}
     messages: dict[str, dict[str, Any]] = {
@@ -213,10 +214,11 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
         returned: answer | {"sent_at": START - timedelta(days=7) + timedelta(minutes=11)},
         bought: answer | {"sent_at": START - timedelta(days=7) + timedelta(hours=7)},
         called: answer | {"sent_at": START - timedelta(hours=23)},
+        dealt: answer,
         merged: answer,
         "of whom the contact is merged into": answer | {"sent_at": past - timedelta(days=1)},
     }
-    contact_ids = {merged: "former", "of whom the contact is merged into": "latter"}
+    contact_ids = {dealt: "buyer", merged: "former", "of whom the contact is merged into": "latter"}
     # One conversation each, so that none is looked at for the sake of another.
     write_table(landing, "conversations", [
         {"conversation_id": name, "platform": "x", "channel": "web", "bot_id": "b",
@@ -236,7 +238,7 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     arrive(landing, {Path("resolution_policies") / "house.csv": "".join(lines[:2])})
     contacts = [
         {"contact_id": name, "created_at": past, "merged_into": None}
-        for name in ("former", "latter")
+        for name in ("former", "latter", "buyer")
     ]
     article = {"article_id": "handbook", "updated_at": past}
     rate = {"currency": "XTS", "valid_from": "2026-01-01", "rate": 2}
@@ -253,6 +255,10 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
 
     as_of = START + timedelta(hours=6)
     write_table(landing, "contacts", [contacts[0] | {"merged_into": "latter"}], name="later")
+    write_table(landing, "deals", [
+        {"deal_id": "d", "contact_id": "buyer", "created_at": past + timedelta(days=1),
+         "closed_at": past + timedelta(days=2), "is_won": True, "amount": 10, "currency": "USD"},
+    ])  # fmt: skip
     write_table(
         landing, "knowledge_articles",
         [article | {"updated_at": past - timedelta(days=400)}], name="later",
