@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.credentials import DuckDBCredentials, Retries
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
 from contract import ROOT, ContractError
+from disk_need import loaded_rows
 from load import (
     DEMO,
     STORAGE_VERSION,
@@ -27,11 +29,19 @@ from load import (
     load_landing,
 )
 from quiet_errors import keep_values_out_of_dbt
-from resources import ResourceError, memory_limit, spill_directory
+from resources import (
+    ResourceError,
+    has_room_for_catalogue,
+    memory_limit_bytes,
+    spill_directory,
+)
 from salt import hmac_blocks, salt_beside
 
 # A warehouse in memory is for compiling and linting only; its pseudonyms are worth nothing.
 THROW_AWAY_SALT = "in-memory warehouses publish nothing"
+
+# Tries to open a warehouse again that somebody else opened between two models, 1, 2, 4 ... s apart.
+ATTEMPTS = 5
 
 # What rows are derived by: files and directories of this repository.
 DERIVED_BY = ("dbt_project.yml", "models", "macros", "seeds/reference", "requirements.lock")
@@ -66,12 +76,45 @@ def _warehouse_file(creds: DuckDBCredentials | None) -> Path | None:
     return Path(path) if is_file else None
 
 
+def _memory_limit() -> int:
+    """The memory limit in bytes.
+
+    Raises:
+        DbtRuntimeError: it is none.
+    """
+    try:
+        return memory_limit_bytes()
+    except ResourceError as error:
+        raise DbtRuntimeError(str(error)) from None
+
+
+def _outgrows_memory(warehouse: Path | None) -> bool:
+    """Whether a warehouse is to be closed between two models, so that little stands in memory.
+
+    One that does not exist yet, or cannot be read, is not; opening it will tell.
+    """
+    if warehouse is None or not warehouse.is_file():
+        return False
+    with suppress(duckdb.Error), duckdb.connect(str(warehouse), read_only=True) as con:
+        return not has_room_for_catalogue(loaded_rows(con).rows, _memory_limit())
+    return False
+
+
 class Plugin(BasePlugin):
     """Prepares each connection dbt opens."""
 
     def initialize(self, _: dict[str, Any]) -> None:
-        """Keep values of rows out of what dbt writes down."""
+        """Keep values of rows out of what dbt writes down; have a large warehouse closed often.
+
+        Raises:
+            DbtRuntimeError: the memory limit is none.
+        """
         keep_values_out_of_dbt()
+        self._is_prepared = False
+        if self.creds is not None and _outgrows_memory(_warehouse_file(self.creds)):
+            # dbt-duckdb looks at these once its plugins are there.
+            self.creds.keep_open = False
+            self.creds.retries = Retries(connect_attempts=ATTEMPTS)
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Bound memory, and create the directories DuckDB writes to; it creates files only.
@@ -79,10 +122,7 @@ class Plugin(BasePlugin):
         Raises:
             DbtRuntimeError: the memory limit is none.
         """
-        try:
-            config.setdefault("memory_limit", memory_limit())
-        except ResourceError as error:
-            raise DbtRuntimeError(str(error)) from None
+        config.setdefault("memory_limit", f"{_memory_limit()}B")
         warehouse = _warehouse_file(creds)
         spill = config.setdefault("temp_directory", str(spill_directory(warehouse)))
         if warehouse is None:
@@ -94,9 +134,13 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Load the landing, or the demo when none is set and the warehouse has no own rows.
 
+        A warehouse that is opened again stays what the run began with.
+
         Raises:
             DbtRuntimeError: the landing is refused; the text is one sentence.
         """
+        if self._is_prepared:
+            return
         refusal = ""
         try:
             salt = THROW_AWAY_SALT
@@ -106,6 +150,7 @@ class Plugin(BasePlugin):
             self._digest = build_digest(salt)
             if _is_writable(conn):
                 self._load(conn, in_memory=warehouse is None)
+            self._is_prepared = True
         except (LandingError, ContractError) as error:
             refusal = str(error)
         if refusal:

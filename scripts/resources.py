@@ -21,6 +21,12 @@ SHARE = 0.5
 # they did at 14 million rows, and did not at 143 million.
 ROWS_PER_GB = 10_000_000
 
+# What DuckDB keeps beside its limit of all tables it wrote or read since it opened a file, 3 kB for
+# each column of 122,880 rows, comes to this much for each row of `raw`; and the share of the limit
+# it may grow to.
+CATALOGUE_BYTES_PER_ROW = 7
+CATALOGUE_SHARE = 0.1
+
 UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 BINARY_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt]?)b?|([kmgt])ib)\s*", re.IGNORECASE)
@@ -120,6 +126,16 @@ def has_room_for_two(rows: int) -> bool:
         ResourceError: PARLEY_MEMORY_LIMIT is no size.
     """
     return rows <= memory_limit_bytes() / 1e9 * ROWS_PER_GB
+
+
+def has_room_for_catalogue(rows: int, limit: int) -> bool:
+    """Whether a warehouse may stay open from the first model to the last.
+
+    Args:
+        rows: rows of all tables of `raw`.
+        limit: memory DuckDB may use, in bytes.
+    """
+    return rows * CATALOGUE_BYTES_PER_ROW <= limit * CATALOGUE_SHARE
 
 
 def spill_directory(warehouse: Path | None = None) -> Path:

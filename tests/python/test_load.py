@@ -24,7 +24,7 @@ import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -37,6 +37,9 @@ from contract import ContractError, read_contract
 from landing import LandingError, Source
 from load import LoadReport, load_landing, load_source
 from postgres_server import running_postgres
+
+if TYPE_CHECKING:
+    from dbt.adapters.duckdb.environments.local import LocalEnvironment
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -1786,6 +1789,56 @@ def test_plain_dbt_keeps_to_the_limits_of_this_machine(
     monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "much")
     with pytest.raises(DbtRuntimeError, match="MEMORY_LIMIT must be a size such as 2GB or 800MB"):
         opened("z.duckdb")
+
+
+def environment(path: str) -> LocalEnvironment:
+    """What dbt opens a warehouse with, as profiles.yml says."""
+    from dbt.adapters.duckdb.credentials import DuckDBCredentials, PluginConfig
+    from dbt.adapters.duckdb.environments.local import LocalEnvironment
+
+    return LocalEnvironment(
+        DuckDBCredentials(path=path, plugins=[PluginConfig(module="landing_plugin")])
+    )
+
+
+def test_a_large_warehouse_is_closed_between_two_models(
+    project: Path, demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run sees what it began with, and waits for one who opens the warehouse meanwhile."""
+
+    def ids_of_one_model(dbt: LocalEnvironment) -> set[str]:
+        handle = dbt.handle()
+        ids = handle.cursor().execute("select message_id from raw.messages").fetchall()
+        handle.close()
+        return {message_id for (message_id,) in ids}
+
+    def is_closed() -> bool:
+        try:
+            duckdb.connect("w.duckdb", read_only=True).close()
+        except duckdb.ConnectionException:  # open in this process, with other settings
+            return False
+        return True
+
+    monkeypatch.setattr(landing_plugin, "has_room_for_catalogue", lambda rows, _: rows < 2)
+    dbt = environment("w.duckdb")
+    assert ids_of_one_model(dbt) == {"demo"}
+    assert not is_closed()
+    dbt.close()
+    (demo / "messages" / "second.csv").write_text(HEADER + ROW)
+    dbt = environment("w.duckdb")
+    assert ids_of_one_model(dbt) == {"demo", "m1"}
+    assert not is_closed()  # when the run began there was one row
+    dbt.close()
+    dbt = environment("w.duckdb")
+    assert ids_of_one_model(dbt) == {"demo", "m1"}
+    assert is_closed()
+    (demo / "messages" / "third.csv").write_text(HEADER + ROW.replace("m1", "m2"))
+    script = "import duckdb, time; c = duckdb.connect('w.duckdb'); print(flush=True); time.sleep(1)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert ids_of_one_model(dbt) == {"demo", "m1"}
+    assert ids_of_one_model(environment("w.duckdb")) == {"demo", "m1", "m2"}
 
 
 def test_dbt_finds_the_demo_loaded_and_directories_made(

@@ -18,6 +18,7 @@ from resources import (
     LEAST_BYTES,
     MOST_BYTES,
     ResourceError,
+    has_room_for_catalogue,
     has_room_for_two,
     machine_bytes,
     memory_limit,
@@ -111,6 +112,12 @@ def test_models_are_built_one_by_one_where_memory_is_short(monkeypatch: pytest.M
     assert not has_room_for_two(20_000_001)
     monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "4GB")
     assert has_room_for_two(20_000_001)
+
+
+def test_a_warehouse_stays_open_while_its_catalogue_is_small() -> None:
+    assert has_room_for_catalogue(20_000_000, 2 * GB)
+    assert not has_room_for_catalogue(40_000_000, 2 * GB)
+    assert has_room_for_catalogue(40_000_000, 4 * GB)
 
 
 def test_the_loader_keeps_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
