@@ -191,6 +191,7 @@ REACHED = {
     "a session no person was called after": ("fct_sessions", "has_contact_action", None, False),
     "an episode of whose person a deal lands": ("fct_episodes", "is_converted", False, True),
     "a contact who is merged": ("fct_episodes", "is_first_contact", True, False),
+    "an hour that another one surpasses": ("fct_episodes", "is_surge_of_day", True, False),
 }
 
 
@@ -198,8 +199,10 @@ REACHED = {
 def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     """A run before, the run that goes on from it, and a full one of the same rows."""
     landing, home = scratch_directory("landing"), scratch_directory("home")
-    missed, future, recommended, cited, priced, returned, bought, called, dealt, merged = REACHED
-    past = START - timedelta(days=20)
+    missed, future, recommended, cited, priced, returned, bought, called, dealt, merged, surged = (
+        REACHED
+    )
+    past, quiet_day = START - timedelta(days=20), START - timedelta(days=40)
     answer = {"sender_type": "bot", "kind": "answer", "sent_at": past}
     messages: dict[str, dict[str, Any]] = {
         missed: {"sender_type": "contact", "sent_at": START},
@@ -217,12 +220,14 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
         dealt: answer,
         merged: answer,
         "of whom the contact is merged into": answer | {"sent_at": past - timedelta(days=1)},
+        surged: answer | {"sent_at": quiet_day},
     }
     contact_ids = {dealt: "buyer", merged: "former", "of whom the contact is merged into": "latter"}
     # One conversation each, so that none is looked at for the sake of another.
+    conversation = {"platform": "x", "channel": "web", "bot_id": "b"}
     write_table(landing, "conversations", [
-        {"conversation_id": name, "platform": "x", "channel": "web", "bot_id": "b",
-         "contact_id": contact_ids.get(name), "opened_at": past - timedelta(days=1)}
+        conversation | {"conversation_id": name, "contact_id": contact_ids.get(name),
+                        "opened_at": past - timedelta(days=1)}
         for name in messages
     ])  # fmt: skip
     write_table(landing, "messages", [
@@ -255,6 +260,18 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
 
     as_of = START + timedelta(hours=6)
     write_table(landing, "contacts", [contacts[0] | {"merged_into": "latter"}], name="later")
+    busy = quiet_day + timedelta(hours=2)
+    write_table(
+        landing, "conversations",
+        [conversation | {"conversation_id": name, "opened_at": busy} for name in "xy"],
+        name="later",
+    )  # fmt: skip
+    write_table(landing, "messages", [
+        {"message_id": f"{sender} {name}", "conversation_id": name, "sender_type": sender,
+         "kind": kind, "sent_at": busy + timedelta(minutes=minute)}
+        for name in "xy"
+        for minute, (sender, kind) in enumerate([("contact", None), ("bot", "answer")])
+    ], name="later")  # fmt: skip
     write_table(landing, "deals", [
         {"deal_id": "d", "contact_id": "buyer", "created_at": past + timedelta(days=1),
          "closed_at": past + timedelta(days=2), "is_won": True, "amount": 10, "currency": "USD"},
