@@ -16,7 +16,7 @@ import duckdb
 from database_errors import DAMAGE
 from landed_file import name_sql
 from load import UnreadableWarehouseError
-from resources import spill_directory
+from resources import memory_limit, spill_directory
 from run_log import read_runs
 
 
@@ -69,7 +69,8 @@ def is_damaged(warehouse: Path, error: Exception) -> bool:
     if not DAMAGE.search(str(error)):
         return False
     try:
-        with duckdb.connect(str(warehouse), read_only=True) as con:
+        settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory_limit()}
+        with duckdb.connect(str(warehouse), read_only=True, config=settings) as con:
             for schema, table in con.execute(
                 "select schema_name, table_name from duckdb_tables()"
             ).fetchall():

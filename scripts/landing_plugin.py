@@ -33,6 +33,7 @@ from resources import (
     ResourceError,
     has_room_for_catalogue,
     memory_limit_bytes,
+    most_rows_to_delete_from,
     spill_directory,
 )
 from salt import hmac_blocks, salt_beside
@@ -167,7 +168,15 @@ class Plugin(BasePlugin):
             print(text, file=sys.stderr)
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Set `parley_hmac_inner`, `parley_hmac_outer` (both blob) and `parley_build_digest`."""
+        """Set what macros ask for.
+
+        `parley_hmac_inner` and `parley_hmac_outer` (blob), `parley_build_digest` (text) and
+        `parley_most_rows_to_delete_from` (number).
+        """
         cursor.execute("set variable parley_hmac_inner = $1", [self._inner])
         cursor.execute("set variable parley_hmac_outer = $1", [self._outer])
         cursor.execute("set variable parley_build_digest = $1", [self._digest])
+        cursor.execute(
+            "set variable parley_most_rows_to_delete_from = $1",
+            [most_rows_to_delete_from(_memory_limit())],
+        )

@@ -28,7 +28,12 @@ import duckdb
 from landed_file import name_sql, quoted
 from locking import only_one
 from parquet_groups import ParquetError, Part, group_rows, write_groups
-from resources import memory_limit, spill_directory
+from resources import (
+    memory_limit,
+    memory_limit_bytes,
+    most_rows_to_delete_from,
+    spill_directory,
+)
 
 MARTS = "marts"
 DATABASE = "parley"
@@ -311,6 +316,12 @@ def _change(
         target, fresh = f"{DATABASE}.{MARTS}.{name_sql(table)}", name_sql(table)
         before = f"warehouse.touched.{name_sql(f'{table}__before')}"
         due = _changed_rows(con, f"select count(*) from {before}")
+        built = _changed_rows(con, f"select count(*) from warehouse.{MARTS}.{name_sql(table)}")
+        if key is not None and due and built > most_rows_to_delete_from(memory_limit_bytes()):
+            con.execute(f"drop table {target}")
+            done[table] = _copy(con, table, in_order=False), True
+            _copy_comments(con, table)
+            continue
         removed = added = 0
         if key is not None and due:
             removed = _changed_rows(
@@ -320,7 +331,6 @@ def _change(
             )
         added = _changed_rows(con, f"insert into {target} by name from warehouse.touched.{fresh}")
         rows = _changed_rows(con, f"select count(*) from {target}")
-        built = _changed_rows(con, f"select count(*) from warehouse.{MARTS}.{name_sql(table)}")
         if removed != due or rows != built:
             raise _DiffersError(table)
         done[table] = rows, bool(removed or added)

@@ -27,6 +27,12 @@ ROWS_PER_GB = 10_000_000
 CATALOGUE_BYTES_PER_ROW = 7
 CATALOGUE_SHARE = 0.1
 
+# Of a table that rows were deleted from DuckDB keeps 16 kB in memory for 2,048 rows with one of
+# them, once it has read it, and spills none of that. What a day replaces lies anywhere, so it comes
+# to this much for each row of the table; and the share of the limit one table may take so.
+DELETED_BYTES_PER_ROW = 8
+DELETED_SHARE = 0.1
+
 UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 BINARY_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt]?)b?|([kmgt])ib)\s*", re.IGNORECASE)
@@ -136,6 +142,15 @@ def has_room_for_catalogue(rows: int, limit: int) -> bool:
         limit: memory DuckDB may use, in bytes.
     """
     return rows * CATALOGUE_BYTES_PER_ROW <= limit * CATALOGUE_SHARE
+
+
+def most_rows_to_delete_from(limit: int) -> int:
+    """Rows of a table up to which rows of it are deleted; a longer one is written anew instead.
+
+    Args:
+        limit: memory DuckDB may use, in bytes.
+    """
+    return int(limit * DELETED_SHARE / DELETED_BYTES_PER_ROW)
 
 
 def spill_directory(warehouse: Path | None = None) -> Path:

@@ -53,20 +53,58 @@
     {%- if semantic_model and touched_days(semantic_model) is not none -%}
         {%- do note_touched_days(semantic_model) -%}
     {%- endif -%}
+    {%- set is_replaced = replaced_rows(strategy, config.get('unique_key'), fresh) -%}
     {% call statement('main') -%}
         create or replace table {{ fresh }} as ({{ compiled_code }});
         create or replace table {{ before }} as
-        select * from {{ target_relation }}
-        where {{ replaced_rows(strategy, config.get('unique_key'), fresh) }};
-        delete from {{ target_relation }}
-        where {{ replaced_rows(strategy, config.get('unique_key'), fresh) }};
+        select * from {{ target_relation }} where {{ is_replaced }};
+        {%- if not is_long(target_relation) %}
+        delete from {{ target_relation }} where {{ is_replaced }};
         insert into {{ target_relation }} by name select * from {{ fresh }};
+        {%- endif %}
     {%- endcall %}
+    {%- if is_long(target_relation) -%}
+        {%- do replace_in_long_table(target_relation, is_replaced, fresh, before) -%}
+    {%- endif %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {%- do adapter.commit() -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
+
+
+{#- Whether a table is so long that its rows are not deleted: what DuckDB keeps of deleted rows would fill
+    memory (scripts/resources.py). -#}
+{% macro is_long(relation) -%}
+    {%- set noted = graph.get('parley_long_tables') -%}
+    {%- if noted is none or noted.run_id != invocation_id -%}
+        {%- set rows = run_query(
+            "select schema_name || '.' || table_name as name from duckdb_tables() "
+            "where database_name = current_database() "
+            "and estimated_size > getvariable('parley_most_rows_to_delete_from')"
+        ).rows -%}
+        {%- set noted = {'run_id': invocation_id, 'names': rows | map(attribute='name') | list} -%}
+        {%- do graph.update({'parley_long_tables': noted}) -%}
+    {%- endif -%}
+    {{ return(relation.schema ~ '.' ~ relation.identifier in noted.names) }}
+{%- endmacro %}
+
+
+{#- Replace the rows of a long table that stand in `before`, by writing all others and those of `fresh`
+    into a new one; where there are none to replace, those of `fresh` are added. -#}
+{% macro replace_in_long_table(relation, is_replaced, fresh, before) -%}
+    {%- if run_query('select 1 from ' ~ before ~ ' limit 1').rows | length == 0 -%}
+        {%- do run_query('insert into ' ~ relation ~ ' by name select * from ' ~ fresh) -%}
+    {%- else -%}
+        {%- set anew = relation.incorporate(path={'identifier': relation.identifier ~ '__anew'}) -%}
+        {%- set query = 'select * from ' ~ relation ~ ' where (' ~ is_replaced
+            ~ ') is not true union all by name select * from ' ~ fresh -%}
+        {%- do run_query(create_table_as(False, anew, query)) -%}
+        {%- do run_query('drop table ' ~ relation) -%}
+        {%- do run_query('alter table ' ~ anew ~ ' rename to ' ~ relation.identifier) -%}
+        {%- do persist_docs(relation, model) -%}
+    {%- endif -%}
+{%- endmacro %}
 
 
 {#- Seeds are part of the project, so a run that goes on from another one has them as they are. -#}

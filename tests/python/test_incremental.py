@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness import ROOT, BuildError, Warehouse, build_anew, scratch_directory, write_table
+from test_add_a_kpi import copy_of_the_project
 from test_properties import assert_same_marts
 
 sys.path.insert(0, str(ROOT))
@@ -154,6 +155,41 @@ def test_parts_equal_the_whole(seed: int, steps: list[tuple[int, str]]) -> None:
         landing, as_of, variables=variables, directory=anew, arguments=["--full-refresh"]
     )
     assert mode(full) == "full"
+    assert_same_marts(full, warehouse)
+
+
+# Names, types and nullability of all columns.
+DESCRIBED = (
+    "select schema_name, table_name, column_name, data_type, is_nullable from duckdb_columns() "
+    "where schema_name in ('conformed', 'intermediate', 'marts') "
+    "order by schema_name, table_name, column_index"
+)
+
+
+def test_long_tables_are_written_anew() -> None:
+    """Of a table too long to delete from the rows are replaced alike, and types stay."""
+    project = copy_of_the_project("long_tables")
+    path = project / "macros" / "incremental" / "materialization.sql"
+    text = path.read_text(encoding="utf-8")
+    for former, latter in (
+        ("getvariable('parley_most_rows_to_delete_from')", "-1"),
+        ("delete from {{ target_relation }}", "delete from nothing"),
+    ):
+        assert former in text
+        text = text.replace(former, latter)
+    path.write_text(text, encoding="utf-8")
+    landing, home, source = (scratch_directory(name) for name in ("landing", "home", "source"))
+    *_, as_of, _ = write_random_landing(source, 12)
+    early, late = parts(source, 2, random.Random(12))
+    arrive(landing, early)
+    before = build_anew(landing, as_of, directory=home, project=project)
+    described = before.query(DESCRIBED)
+    arrive(landing, late)
+    warehouse = build_anew(landing, as_of, directory=home, project=project)
+    assert mode(warehouse) == "touched"
+    assert warehouse.query(DESCRIBED) == described
+    anew = scratch_directory("anew")
+    full = build_anew(landing, as_of, directory=anew, project=project)
     assert_same_marts(full, warehouse)
 
 

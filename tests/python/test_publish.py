@@ -276,6 +276,25 @@ def test_a_run_on_what_is_new_publishes_what_a_full_one_would(
             added = "(select 7)"
 
 
+def test_a_table_too_long_to_delete_from_is_copied(
+    kept: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "most_rows_to_delete_from", lambda _: 299_999)
+    copied: list[str] = []
+    original = publishing._copy
+
+    def copy(con: duckdb.DuckDBPyConnection, table: str, *, in_order: bool) -> int:
+        copied.append(table)
+        return original(con, table, in_order=in_order)
+
+    monkeypatch.setattr(publishing, "_copy", copy)
+    release = publish(
+        write_run(kept, "fact_id = 'f3'", "(select 3)"), published, base=base(published)
+    )
+    assert_holds(release.path, kept)
+    assert copied == ["facts", 'odd "name']  # the second has always been
+
+
 def test_groups_of_a_parquet_file_are_shared_with_the_release_before(
     kept: Path, published: Path
 ) -> None:

@@ -23,6 +23,7 @@ from resources import (
     machine_bytes,
     memory_limit,
     memory_limit_bytes,
+    most_rows_to_delete_from,
     size_bytes,
 )
 
@@ -118,6 +119,10 @@ def test_a_warehouse_stays_open_while_its_catalogue_is_small() -> None:
     assert has_room_for_catalogue(20_000_000, 2 * GB)
     assert not has_room_for_catalogue(40_000_000, 2 * GB)
     assert has_room_for_catalogue(40_000_000, 4 * GB)
+
+
+def test_rows_are_deleted_from_tables_whose_traces_of_them_fit_into_memory() -> None:
+    assert most_rows_to_delete_from(2 * GB) == 2 * GB // 80
 
 
 def test_the_loader_keeps_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
