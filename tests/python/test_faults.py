@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from faults import is_damaged
 from publish import current_release, releases_in
 from run_log import read_runs
 from small_project import Project
@@ -157,6 +158,27 @@ def test_a_damaged_warehouse_is_set_aside_and_built_anew(
     assert read_runs(warehouse)[-1]["set_aside"] is True
     again = build_script(project)
     assert "Nothing has changed" in again.stdout, again.stderr
+
+
+def test_the_look_for_damage_keeps_to_the_memory_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows are read after a failure that hints at damage, however many there are."""
+    warehouse = tmp_path / "w.duckdb"
+    with duckdb.connect(str(warehouse)) as con:
+        con.execute("create table numbers as from range(1000)")
+    limits: list[object] = []
+    original = duckdb.connect
+
+    def connect(*args: object, **options: object) -> duckdb.DuckDBPyConnection:
+        opened: duckdb.DuckDBPyConnection = original(*args, **options)  # type: ignore[arg-type]
+        limits.extend(opened.execute("select current_setting('memory_limit')").fetchone() or ())
+        return opened
+
+    monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "512MiB")
+    monkeypatch.setattr("faults.duckdb.connect", connect)
+    assert not is_damaged(warehouse, duckdb.Error("FATAL Error: out of memory"))
+    assert limits == ["512.0 MiB"]
 
 
 def test_a_file_of_others_is_refused_and_not_touched(project: Project) -> None:
