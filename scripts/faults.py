@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from database_errors import DAMAGE
+from database_errors import hints_at_damage
 from landed_file import name_sql
 from load import UnreadableWarehouseError
 from resources import memory_limit, spill_directory
@@ -66,7 +66,7 @@ def is_damaged(warehouse: Path, error: Exception) -> bool:
         return False
     if isinstance(error, UnreadableWarehouseError):
         return True
-    if not DAMAGE.search(str(error)):
+    if not hints_at_damage(error):
         return False
     try:
         settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory_limit()}
@@ -78,7 +78,7 @@ def is_damaged(warehouse: Path, error: Exception) -> bool:
                     f"select bit_xor(hash(each)) from {name_sql(schema)}.{name_sql(table)} as each"
                 )
     except duckdb.Error as found:
-        return bool(DAMAGE.search(str(found)))
+        return hints_at_damage(found)
     return False
 
 

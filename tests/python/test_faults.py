@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from database_errors import hints_at_damage, is_disk_full, is_out_of_memory
 from faults import is_damaged
 from publish import current_release, releases_in
 from run_log import read_runs
@@ -239,6 +240,41 @@ def test_a_full_disk_while_dbt_runs(project: Project) -> None:
     assert_failed(project, outcome, "^The disk is full, or a limit on file sizes is reached")
     assert "model fct_conversations" in outcome.stderr
     assert_repaired(project)
+
+
+def test_too_little_memory(project: Project) -> None:
+    project.write(
+        "models/marts/fct_conversations.sql",
+        "select conversation_id, cast(len(list(range)) as varchar) as text_id "
+        "from {{ ref('conformed_conversations') }} cross join range(10_000_000) "
+        "group by conversation_id",
+    )
+    project.write("models/marts/models.yml", "version: 2\n")
+    outcome = build_script(project, MEMORY_LIMIT="100MB")
+    assert_failed(project, outcome, "^DuckDB needs more memory than the 100 MB it may use: name")
+    assert "model fct_conversations" in outcome.stderr
+    assert_repaired(project)
+
+
+def test_what_a_lack_of_memory_leaves_is_no_damage() -> None:
+    lack = (
+        "Out of Memory Error: could not allocate block of size 256.0 KiB (95.3 MiB/95.3 MiB used)"
+    )
+    given_up = (
+        "FATAL Error: Failed: database has been invalidated because of a previous fatal error"
+    )
+    assert is_out_of_memory(RuntimeError(lack))
+    assert not hints_at_damage(RuntimeError(f"{lack}\n{given_up}"))
+    assert hints_at_damage(RuntimeError(given_up))
+    assert hints_at_damage(
+        RuntimeError(f"{lack}\nIO Error: Corrupt database file: computed checksum")
+    )
+    spilt = (
+        "failed to offload data block of size 256.0 KiB (10 GiB/10 GiB used).\nThis limit was set"
+    )
+    full = RuntimeError(f"Out of Memory Error: {spilt} by the 'max_temp_directory_size' setting.")
+    assert is_disk_full(full)
+    assert not is_out_of_memory(full)
 
 
 def test_a_full_disk_while_publishing(project: Project) -> None:
