@@ -27,7 +27,7 @@ from checkpoints import CheckpointError, Checkpoints
 from compact import compact_if_asked
 from continuation import KEPT_BY_ROWS, base_of, file_states, note_release, write_private
 from contract import ContractError
-from database_errors import holder_text, is_disk_full
+from database_errors import holder_text, is_disk_full, is_out_of_memory
 from disk_need import DiskNeedError, check_disk, loaded_rows
 from faults import PlaceError, check_places, is_damaged, set_aside
 from load import (
@@ -42,7 +42,7 @@ from load_report import count_text
 from locking import LockHeldError, only_one
 from publish import KEEP, MARTS, PublishError, Release, current_release, publish
 from quiet_errors import without_values
-from resources import has_room_for_two
+from resources import memory_limit_bytes, outgrows_memory
 from run_log import Run, logged_run
 from sources import described_sources
 
@@ -470,7 +470,7 @@ def _build(
             manifest = parse_project()  # takes as long as Great Expectations does, over there
             _print_warnings("what landed", checkpoints.landing())
         with run.step("dbt"):
-            threads = [] if has_room_for_two(rows) else ["--threads", "1"]
+            threads = ["--threads", "1"] if outgrows_memory(rows, memory_limit_bytes()) else []
             outcome = run_dbt(manifest, [*threads, *options], unit_tests=unit_tests)
         run.note(dbt=outcome.counts, failed=outcome.failed_nodes, warnings=outcome.warned_nodes)
         print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
@@ -535,14 +535,21 @@ def _failure_text(settings: Settings, outcome: Outcome) -> str:
 
 def _sentence(error: Exception) -> str:
     """What to print about a failure."""
+    told = [] if isinstance(error, duckdb.Error | OSError) else [str(error)]
     if is_disk_full(error):
-        lines = [] if isinstance(error, duckdb.Error | OSError) else [str(error)]
-        lines.append(
+        told.append(
             "The disk is full, or a limit on file sizes is reached: make room where the "
             "warehouse, its spill directory and the releases lie, and build again. Nothing was "
             "published."
         )
-        return "\n".join(lines)
+        return "\n".join(told)
+    if is_out_of_memory(error):
+        told.append(
+            f"DuckDB needs more memory than the {memory_limit_bytes() / 1e6:,.0f} MB it may use: "
+            "name more with MEMORY_LIMIT, if the machine has it, and build again. Nothing was "
+            "published."
+        )
+        return "\n".join(told)
     if isinstance(error, OSError):
         return f"{error.filename or 'The disk'}: {error.strerror}; nothing was published."
     if isinstance(error, duckdb.Error):

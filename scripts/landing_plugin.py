@@ -31,9 +31,9 @@ from load import (
 from quiet_errors import keep_values_out_of_dbt
 from resources import (
     ResourceError,
-    has_room_for_catalogue,
     memory_limit_bytes,
     most_rows_to_delete_from,
+    outgrows_memory,
     spill_directory,
 )
 from salt import hmac_blocks, salt_beside
@@ -97,7 +97,7 @@ def _outgrows_memory(warehouse: Path | None) -> bool:
     if warehouse is None or not warehouse.is_file():
         return False
     with suppress(duckdb.Error), duckdb.connect(str(warehouse), read_only=True) as con:
-        return not has_room_for_catalogue(loaded_rows(con).rows, _memory_limit())
+        return outgrows_memory(loaded_rows(con).rows, _memory_limit())
     return False
 
 

@@ -1819,7 +1819,7 @@ def test_a_large_warehouse_is_closed_between_two_models(
             return False
         return True
 
-    monkeypatch.setattr(landing_plugin, "has_room_for_catalogue", lambda rows, _: rows < 2)
+    monkeypatch.setattr(landing_plugin, "outgrows_memory", lambda rows, _: rows >= 2)
     dbt = environment("w.duckdb")
     assert ids_of_one_model(dbt) == {"demo"}
     assert not is_closed()

@@ -18,12 +18,11 @@ from resources import (
     LEAST_BYTES,
     MOST_BYTES,
     ResourceError,
-    has_room_for_catalogue,
-    has_room_for_two,
     machine_bytes,
     memory_limit,
     memory_limit_bytes,
     most_rows_to_delete_from,
+    outgrows_memory,
     size_bytes,
 )
 
@@ -107,18 +106,10 @@ def test_the_default_is_half_of_the_machine(
     assert memory_limit_bytes({"PARLEY_MEMORY_LIMIT": "5GB"}) == 5 * GB
 
 
-def test_models_are_built_one_by_one_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "2GB")
-    assert has_room_for_two(20_000_000)
-    assert not has_room_for_two(20_000_001)
-    monkeypatch.setenv("PARLEY_MEMORY_LIMIT", "4GB")
-    assert has_room_for_two(20_000_001)
-
-
-def test_a_warehouse_stays_open_while_its_catalogue_is_small() -> None:
-    assert has_room_for_catalogue(20_000_000, 2 * GB)
-    assert not has_room_for_catalogue(40_000_000, 2 * GB)
-    assert has_room_for_catalogue(40_000_000, 4 * GB)
+def test_a_warehouse_outgrows_memory_when_its_catalogue_takes_a_tenth() -> None:
+    assert not outgrows_memory(20_000_000, 2 * GB)
+    assert outgrows_memory(40_000_000, 2 * GB)
+    assert not outgrows_memory(40_000_000, 4 * GB)
 
 
 def test_rows_are_deleted_from_tables_whose_traces_of_them_fit_into_memory() -> None:
