@@ -55,16 +55,16 @@
     {%- endif -%}
     {%- set is_replaced = replaced_rows(strategy, config.get('unique_key'), fresh) -%}
     {% call statement('main') -%}
-        create or replace table {{ fresh }} as ({{ compiled_code }});
-        create or replace table {{ before }} as
-        select * from {{ target_relation }} where {{ is_replaced }};
-        {%- if not is_long(target_relation) %}
-        delete from {{ target_relation }} where {{ is_replaced }};
-        insert into {{ target_relation }} by name select * from {{ fresh }};
-        {%- endif %}
+        create or replace table {{ fresh }} as ({{ compiled_code }})
     {%- endcall %}
-    {%- if is_long(target_relation) -%}
-        {%- do replace_in_long_table(target_relation, is_replaced, fresh, before) -%}
+    {%- set replaced = copy_rows(target_relation, is_replaced, before) -%}
+    {%- if replaced != 'false' and is_long(target_relation) -%}
+        {%- do write_anew(target_relation, '(' ~ replaced ~ ') is not true', fresh) -%}
+    {%- else -%}
+        {%- if replaced != 'false' -%}
+            {%- do run_query('delete from ' ~ target_relation ~ ' where ' ~ replaced) -%}
+        {%- endif -%}
+        {%- do run_query('insert into ' ~ target_relation ~ ' by name select * from ' ~ fresh) -%}
     {%- endif %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {%- do adapter.commit() -%}
@@ -90,20 +90,36 @@
 {%- endmacro %}
 
 
-{#- Replace the rows of a long table that stand in `before`, by writing all others and those of `fresh`
-    into a new one; where there are none to replace, those of `fresh` are added. -#}
-{% macro replace_in_long_table(relation, is_replaced, fresh, before) -%}
-    {%- if run_query('select 1 from ' ~ before ~ ' limit 1').rows | length == 0 -%}
-        {%- do run_query('insert into ' ~ relation ~ ' by name select * from ' ~ fresh) -%}
-    {%- else -%}
-        {%- set anew = relation.incorporate(path={'identifier': relation.identifier ~ '__anew'}) -%}
-        {%- set query = 'select * from ' ~ relation ~ ' where (' ~ is_replaced
-            ~ ') is not true union all by name select * from ' ~ fresh -%}
-        {%- do run_query(create_table_as(False, anew, query)) -%}
-        {%- do run_query('drop table ' ~ relation) -%}
-        {%- do run_query('alter table ' ~ anew ~ ' rename to ' ~ relation.identifier) -%}
-        {%- do persist_docs(relation, model) -%}
-    {%- endif -%}
+{#- Copy the rows of a table on which a condition on its key holds into a new one. Returns a condition that
+    holds on the same rows until another model is built, false when there are none: it is by their
+    places in the table, so the key of all rows is read once, and all columns, and rows to delete,
+    are looked for between the first place and the last alone. -#}
+{% macro copy_rows(relation, condition, copy) -%}
+    {%- do run_query(
+        'create or replace temp table copied as select rowid as place from ' ~ relation
+        ~ ' where ' ~ condition
+    ) -%}
+    {%- set span = run_query('select min(place) as first_place, max(place) as last_place from copied').rows[0] -%}
+    {%- set is_copied = 'false' if span.first_place is none else (
+        'rowid between ' ~ span.first_place ~ ' and ' ~ span.last_place
+        ~ ' and rowid in (select place from copied)'
+    ) -%}
+    {%- do run_query(
+        'create or replace table ' ~ copy ~ ' as select * from ' ~ relation ~ ' where ' ~ is_copied
+    ) -%}
+    {{ return(is_copied) }}
+{%- endmacro %}
+
+
+{#- Write a table anew: the rows of it that are kept, and those of `fresh`. -#}
+{% macro write_anew(relation, is_kept, fresh) -%}
+    {%- set anew = relation.incorporate(path={'identifier': relation.identifier ~ '__anew'}) -%}
+    {%- set query = 'select * from ' ~ relation ~ ' where ' ~ is_kept
+        ~ ' union all by name select * from ' ~ fresh -%}
+    {%- do run_query(create_table_as(False, anew, query)) -%}
+    {%- do run_query('drop table ' ~ relation) -%}
+    {%- do run_query('alter table ' ~ anew ~ ' rename to ' ~ relation.identifier) -%}
+    {%- do persist_docs(relation, model) -%}
 {%- endmacro %}
 
 

@@ -17,6 +17,15 @@
 {%- endmacro %}
 
 
+{#- Condition: the row belongs to a person with a revised conversation; true in a full run. -#}
+{% macro is_of_revised_person(person_key) -%}
+    {%- if run_mode() == 'touched' -%}
+        {{ person_key }} in (select person_key from touched.int_revised_conversations)
+    {%- else -%} true
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Condition: the row belongs to a changed person; true in a full run. -#}
 {% macro is_changed_person(person_key) -%}
     {%- if run_mode() == 'touched' -%}
@@ -55,21 +64,24 @@
 
 
 {#- Post-hook of the models that say what is touched: their rows, with the ids marts are keyed by, in
-    `touched`; behind int_changed_conversations also the conformed rows of these conversations. -#}
+    `touched`; behind int_revised_conversations also the persons they belong to, behind
+    int_changed_conversations the conformed rows of these conversations. -#}
 {% macro keep_touched() -%}
     {%- if run_mode() == 'touched' -%}
         {%- if model.name == 'int_changed_persons' -%}
             {%- do run_query('create or replace table touched.' ~ model.name ~ ' as from ' ~ this) -%}
         {%- else -%}
+            {%- set is_named = model.name == 'int_revised_conversations' -%}
             {%- do run_query(
-                'create or replace table touched.' ~ model.name ~ ' as select conversation_key, '
-                ~ 'conversation_id from ' ~ this ~ ' inner join conformed.conversations using (conversation_key)'
+                'create or replace table touched.' ~ model.name ~ ' as select conversation_key, conversation_id'
+                ~ (', person_key' if is_named else '') ~ ' from ' ~ this ~ ' inner join conformed.'
+                ~ ('named_conversations' if is_named else 'conversations') ~ ' using (conversation_key)'
             ) -%}
         {%- endif -%}
         {%- for entity in conversation_entities() if model.name == 'int_changed_conversations' -%}
-            {%- do run_query(
-                'create or replace table touched.conformed_' ~ entity ~ ' as select * from conformed.'
-                ~ entity ~ ' where conversation_key in (select conversation_key from ' ~ this ~ ')'
+            {%- do copy_rows(
+                'conformed.' ~ entity, 'conversation_key in (select conversation_key from ' ~ this ~ ')',
+                'touched.conformed_' ~ entity
             ) -%}
         {%- endfor -%}
     {%- endif -%}

@@ -22,6 +22,7 @@ with episodes as (
     from {{ ref('int_episodes') }} as episodes
     inner join {{ ref('int_episode_topics') }} as topics
         on episodes.episode_key = topics.episode_key
+    where {{ is_of_revised_person('episodes.person_key') }}
 
 ),
 

@@ -17,7 +17,9 @@ with human_contacts as (
     from {{ ref('int_episode_events') }} as events
     inner join {{ ref('int_conversations') }} as conversations
         on events.conversation_key = conversations.conversation_key
-    where events.event_type = 'handoff_initiated'
+    where
+        events.event_type = 'handoff_initiated'
+        and {{ is_of_revised_person('conversations.person_key') }}
     union all
     select
         episodes.person_key,
@@ -26,7 +28,9 @@ with human_contacts as (
     from {{ ref('int_messages') }} as messages
     inner join {{ ref('int_episodes') }} as episodes
         on messages.episode_key = episodes.episode_key
-    where messages.sender_type = 'agent'
+    where
+        messages.sender_type = 'agent'
+        and {{ is_of_revised_person('episodes.person_key') }}
     union all
     select
         person_key,

@@ -18,10 +18,8 @@ with episodes as (
 
 house_verdicts as (
 
-    select * from {{ ref('int_verdicts') }}
-    where
-        policy = 'house'
-        and {{ is_revised('conversation_key') }}
+    select * from {{ fresh_rows('int_verdicts') }}
+    where policy = 'house'
 
 ),
 
@@ -35,7 +33,7 @@ first_responses as (
     where
         responsible = 'bot'
         and replied_by = 'bot'
-        and {{ is_revised('conversation_key') }}
+        and episode_key in (select episodes.episode_key from episodes)
     group by episode_key
 
 ),
@@ -109,7 +107,7 @@ joined as (
     from episodes
     inner join {{ ref('int_episode_dimensions') }} as dimensions
         on episodes.episode_key = dimensions.episode_key
-    inner join {{ ref('int_episode_contacts') }} as contacts
+    inner join {{ fresh_rows('int_episode_contacts') }} as contacts
         on episodes.episode_key = contacts.episode_key
     inner join {{ ref('int_episode_durations') }} as durations
         on episodes.episode_key = durations.episode_key
@@ -121,7 +119,7 @@ joined as (
     left join revenues on episodes.episode_key = revenues.episode_key
     left join {{ ref('int_partial_automation') }} as partial_automation
         on episodes.episode_key = partial_automation.episode_key
-    left join {{ ref('int_episode_conversions') }} as conversions
+    left join {{ fresh_rows('int_episode_conversions') }} as conversions
         on episodes.episode_key = conversions.episode_key
 
 )

@@ -18,9 +18,8 @@ select
     {{ local_day('episodes.started_at') }} as started_date,
     episodes.started_at,
     verdicts.decided_at
-from {{ ref('int_verdicts') }} as verdicts
+from {{ fresh_rows('int_verdicts') }} as verdicts
 inner join {{ ref('int_episodes') }} as episodes
     on verdicts.episode_key = episodes.episode_key
 inner join {{ ref('int_conversations') }} as conversations
     on episodes.conversation_key = conversations.conversation_key
-where {{ is_revised('verdicts.conversation_key') }}

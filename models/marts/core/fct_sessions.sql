@@ -6,13 +6,22 @@
 
 -- Grain: session. Key: session_id.
 -- Left out: tests and spam. What looks ahead is null until it can no longer change.
-with first_opens as (
+with sessions as (
+
+    select * from {{ ref('int_sessions') }}
+    where {{ is_revised('conversation_key') }}
+
+),
+
+first_opens as (
 
     select
         person_key,
         min(started_at) as first_open_at
     from {{ ref('int_sessions') }}
-    where is_chat_open
+    where
+        is_chat_open
+        and {{ is_of_revised_person('person_key') }}
     group by person_key
 
 ),
@@ -31,10 +40,8 @@ last_episodes as (
 
 house_verdicts as (
 
-    select * from {{ ref('int_verdicts') }}
-    where
-        policy = 'house'
-        and {{ is_revised('conversation_key') }}
+    select * from {{ fresh_rows('int_verdicts') }}
+    where policy = 'house'
 
 )
 
@@ -60,12 +67,12 @@ select
     {{ local_day('sessions.started_at') }} as started_date,
     sessions.started_at,
     sessions.ended_at
-from {{ ref('int_sessions') }} as sessions
+from sessions
 inner join {{ ref('int_conversations') }} as conversations
     on sessions.conversation_key = conversations.conversation_key
 inner join {{ ref('int_persons') }} as persons
     on sessions.person_key = persons.person_key
-left join {{ ref('int_session_contacts') }} as contacts
+left join {{ fresh_rows('int_session_contacts') }} as contacts
     on sessions.session_key = contacts.session_key
 left join first_opens on sessions.person_key = first_opens.person_key
 left join last_episodes
@@ -73,4 +80,3 @@ left join last_episodes
         sessions.conversation_key = last_episodes.conversation_key
         and sessions.session_number = last_episodes.session_number
 left join house_verdicts on last_episodes.episode_key = house_verdicts.episode_key
-where {{ is_revised('sessions.conversation_key') }}
