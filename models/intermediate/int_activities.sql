@@ -178,3 +178,4 @@ select
     happened_at
 from numbered
 where activity <> 'close'
+order by happened_at

@@ -107,3 +107,4 @@ select
     {{ plus_hours('anchor_at', 'window_hours') }} as decided_at,
     ended_at <= {{ plus_hours('anchor_at', 'window_hours') }} as is_complete
 from anchored
+order by decided_at

@@ -187,3 +187,4 @@ select
     paired.replied_at
 from paired
 inner join episodes on paired.episode_key = episodes.episode_key
+order by paired.started_at

@@ -125,7 +125,9 @@ event_times as (
         min(case when event_type = 'handoff_requested' then occurred_at end) as requested_at,
         min(case when event_type = 'resolution_confirmed' then occurred_at end) as confirmed_at
     from {{ ref('int_episode_events') }}
-    where event_type in ('handoff_initiated', 'handoff_requested', 'resolution_confirmed')
+    where
+        event_type in ('handoff_initiated', 'handoff_requested', 'resolution_confirmed')
+        and {{ is_revised('conversation_key') }}
     group by episode_key
 
 ),
@@ -213,3 +215,4 @@ select
         else 'assumed'
     end as outcome
 from judged
+order by decided_at
