@@ -95,6 +95,7 @@
     places in the table, so the key of all rows is read once, and all columns, and rows to delete,
     are looked for between the first place and the last alone. -#}
 {% macro copy_rows(relation, condition, copy) -%}
+    {%- if not execute %}{{ return('false') }}{% endif -%}
     {%- do run_query(
         'create or replace temp table copied as select rowid as place from ' ~ relation
         ~ ' where ' ~ condition
