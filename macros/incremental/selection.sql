@@ -10,26 +10,26 @@
 
 {#- Condition: the row belongs to a revised conversation; true in a full run. -#}
 {% macro is_revised(conversation_key) -%}
-    {%- if run_mode() == 'touched' -%}
-        {{ conversation_key }} in (select conversation_key from touched.int_revised_conversations)
-    {%- else -%} true
-    {%- endif -%}
+    {{ is_touched(conversation_key, 'conversation_key', 'int_revised_conversations') }}
 {%- endmacro %}
 
 
 {#- Condition: the row belongs to a person with a revised conversation; true in a full run. -#}
 {% macro is_of_revised_person(person_key) -%}
-    {%- if run_mode() == 'touched' -%}
-        {{ person_key }} in (select person_key from touched.int_revised_conversations)
-    {%- else -%} true
-    {%- endif -%}
+    {{ is_touched(person_key, 'person_key', 'int_revised_conversations') }}
 {%- endmacro %}
 
 
 {#- Condition: the row belongs to a changed person; true in a full run. -#}
 {% macro is_changed_person(person_key) -%}
+    {{ is_touched(person_key, 'person_key', 'int_changed_persons') }}
+{%- endmacro %}
+
+
+{#- Condition: a key stands in a column of a model that says what is touched; true in a full run. -#}
+{% macro is_touched(key, column, model_name) -%}
     {%- if run_mode() == 'touched' -%}
-        {{ person_key }} in (select person_key from touched.int_changed_persons)
+        {{ key }} in (select {{ column }} from touched.{{ model_name }})
     {%- else -%} true
     {%- endif -%}
 {%- endmacro %}
