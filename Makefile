@@ -19,6 +19,9 @@ $(foreach setting,$(SETTINGS),$(eval $(call export_setting,$(setting))))
 # What sqlfluff looks at; git keeps no empty directory.
 SQL := $(wildcard models tests/data)
 
+# Files of tests, two at a time, in their order: the fast ones first (tests/python/conftest.py).
+TWO_FILES_AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 # Tests look at this repository and its demo, at nobody's own data.
 DEMO_ONLY := env $(SETTINGS:%=-u PARLEY_%)
 
@@ -45,7 +48,7 @@ test: install ## run everything CI runs
 	@$(BIN)/mypy
 	@$(DEMO_ONLY) PARLEY_PUBLISHED=target/test/published $(BIN)/python scripts/build.py --unit-tests
 	@$(DEMO_ONLY) $(BIN)/sqlfluff lint $(SQL)
-	@$(DEMO_ONLY) $(BIN)/python -m pytest
+	@$(DEMO_ONLY) $(BIN)/python -m pytest $(TWO_FILES_AT_ONCE)
 	@$(MAKE) --no-print-directory test-spark
 
 test-spark: install ## install Spark into .venv-spark and compare it with DuckDB

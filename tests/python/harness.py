@@ -2,6 +2,7 @@
 
 A build takes seconds, not half a minute: one process per project parses the models once and forks
 for every build, so that the child runs on the parsed project, closes its warehouse and is gone.
+A child has one thread: two wait for each other's Python, and two files of tests run at a time.
 
     warehouse = build(landing, as_of=datetime(2026, 4, 20))
     rows = warehouse.rows("fct_episodes")
@@ -333,7 +334,7 @@ def _serve(scratch: Path) -> None:
                 os.dup2(log, 2)
                 os.environ.update(request["settings"])
                 runner = dbtRunner(manifest=parsed.result)  # type: ignore[arg-type]
-                arguments = ["build", *without_tests, *request["arguments"], *paths]
+                arguments = ["build", "--threads=1", *without_tests, *request["arguments"], *paths]
                 outcome = runner.invoke([*quiet, "--no-write-json", *arguments])
                 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 

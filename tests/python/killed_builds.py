@@ -91,7 +91,7 @@ def _poll(published: Path) -> None:
 
     seen: list[dict[str, int]] = []
     try:
-        while not select.select([sys.stdin], [], [], 0.1)[0] or not seen:
+        while not select.select([sys.stdin], [], [], 0.5)[0] or not seen:
             with duckdb.connect(
                 str(published / "current" / "parley.duckdb"), read_only=True
             ) as con:
