@@ -223,8 +223,7 @@ def _splice(con: duckdb.DuckDBPyConnection, base: Base, table: str, parquet: Pat
         Whether it did; not where most rows are in such groups, or the file's form is unknown.
     """
     former, key = base.release / MARTS / parquet.name, base.replaced[table]
-    before = f"warehouse.touched.{name_sql(f'{table}__before')}"
-    replaced = f"{name_sql(key)} in (select {name_sql(key)} from {before})" if key else "false"
+    replaced = _replaced_sql(con, table, key) if key else "false"
     sizes = group_rows(former)
     ends = list(accumulate(sizes))
     anew = {number for number, size in enumerate(sizes) if size < SMALL_GROUP}
@@ -278,20 +277,41 @@ def _tables(con: duckdb.DuckDBPyConnection, database: str) -> list[str]:
     return [name for (name,) in found]
 
 
-def _order_sql(con: duckdb.DuckDBPyConnection, table: str) -> str:
-    """`order by` the first instant of a table, then all columns: equal rows give equal files.
-
-    So a day lies in few row groups, for readers of some days and for runs that replace its rows.
-    """
+def _columns(con: duckdb.DuckDBPyConnection, table: str) -> tuple[list[str], list[str]]:
+    """Names of the columns of a table, and its first instant, if it has any."""
     columns = con.execute(
         "select column_name, starts_with(data_type, 'TIMESTAMP') from duckdb_columns() where "
         "database_name = 'warehouse' and schema_name = $schema and table_name = $table "
         "order by column_index",
         {"schema": MARTS, "table": table},
     ).fetchall()
-    instants = [name for name, is_instant in columns if is_instant]
-    names = [*instants[:1], *(name for name, _ in columns if name not in instants[:1])]
-    return f" order by {', '.join(map(name_sql, names))}"
+    return [name for name, _ in columns], [name for name, is_instant in columns if is_instant][:1]
+
+
+def _order_sql(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    """`order by` the first instant of a table, then all columns: equal rows give equal files.
+
+    So a day lies in few row groups, for readers of some days and for runs that replace its rows.
+    """
+    names, instant = _columns(con, table)
+    ordered = [*instant, *(name for name in names if name not in instant)]
+    return f" order by {', '.join(map(name_sql, ordered))}"
+
+
+def _replaced_sql(con: duckdb.DuckDBPyConnection, table: str, key: str) -> str:
+    """The condition on rows of the former release that the run replaced.
+
+    By its key, and no earlier than the first of them, so that row groups before it are skipped.
+    """
+    before = f"warehouse.touched.{name_sql(f'{table}__before')}"
+    is_replaced = f"{name_sql(key)} in (select {name_sql(key)} from {before})"
+    for name in _columns(con, table)[1]:
+        first, is_whole = con.execute(
+            f"select min({name_sql(name)}), count(*) = count({name_sql(name)}) from {before}"
+        ).fetchall()[0]
+        if first is not None and is_whole:
+            is_replaced = f"{name_sql(name)} >= timestamp '{first}' and {is_replaced}"
+    return is_replaced
 
 
 def _copy(con: duckdb.DuckDBPyConnection, table: str, *, in_order: bool) -> int:
@@ -341,9 +361,7 @@ def _change(
         removed = added = 0
         if key is not None and due:
             removed = _changed_rows(
-                con,
-                f"delete from {target} where {name_sql(key)} in (select {name_sql(key)} "
-                f"from {before})",
+                con, f"delete from {target} where {_replaced_sql(con, table, key)}"
             )
         added = _changed_rows(con, f"insert into {target} by name from warehouse.touched.{fresh}")
         rows = _changed_rows(con, f"select count(*) from {target}")

@@ -222,6 +222,15 @@ def test_a_source_that_has_gone_quiet_is_told(
     ]
 
 
+def test_old_rows_that_land_late_are_no_quiet_source(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARLEY_AS_OF", NOW.isoformat())
+    landing.settle(landing.load(conversations=conversations(100)))
+    late = conversations(100, begin=100, opened_at=NOW - timedelta(days=60))
+    assert landing.load(conversations=late).warnings == []
+
+
 def test_a_column_that_is_gone_is_told(landing: Landing) -> None:
     landing.settle(landing.load(conversations=conversations(60, language="en")))
     verdict = landing.load(conversations=conversations(60, begin=60))
