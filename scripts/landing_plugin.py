@@ -31,7 +31,9 @@ from load import (
 from quiet_errors import keep_values_out_of_dbt
 from resources import (
     ResourceError,
+    facts_of_a_batch,
     memory_limit_bytes,
+    messages_of_a_batch,
     most_rows_to_delete_from,
     outgrows_memory,
     spill_directory,
@@ -170,13 +172,15 @@ class Plugin(BasePlugin):
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Set what macros ask for.
 
-        `parley_hmac_inner` and `parley_hmac_outer` (blob), `parley_build_digest` (text) and
-        `parley_most_rows_to_delete_from` (number).
+        `parley_hmac_inner` and `parley_hmac_outer` (blob), `parley_build_digest` (text), and
+        numbers that follow from the memory limit: `parley_most_rows_to_delete_from`,
+        `parley_messages_of_a_batch` and `parley_facts_of_a_batch`.
         """
+        limit = _memory_limit()
         cursor.execute("set variable parley_hmac_inner = $1", [self._inner])
         cursor.execute("set variable parley_hmac_outer = $1", [self._outer])
         cursor.execute("set variable parley_build_digest = $1", [self._digest])
-        cursor.execute(
-            "set variable parley_most_rows_to_delete_from = $1",
-            [most_rows_to_delete_from(_memory_limit())],
-        )
+        for rows_that_fit in (most_rows_to_delete_from, messages_of_a_batch, facts_of_a_batch):
+            cursor.execute(
+                f"set variable parley_{rows_that_fit.__name__} = $1", [rows_that_fit(limit)]
+            )

@@ -29,6 +29,11 @@ CATALOGUE_SHARE = 0.1
 DELETED_BYTES_PER_ROW = 8
 DELETED_SHARE = 0.1
 
+# What a message takes that is joined with all that is known of it, and a row of a fact whose cells
+# have four percentiles and ten dimensions (some 600 bytes), with room for more beside.
+BYTES_PER_MESSAGE = 250
+BYTES_PER_FACT = 2500
+
 UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 BINARY_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt]?)b?|([kmgt])ib)\s*", re.IGNORECASE)
@@ -137,6 +142,24 @@ def most_rows_to_delete_from(limit: int) -> int:
         limit: memory DuckDB may use, in bytes.
     """
     return int(limit * DELETED_SHARE / DELETED_BYTES_PER_ROW)
+
+
+def messages_of_a_batch(limit: int) -> int:
+    """Messages a model that is built in batches of conversations reads at once.
+
+    Args:
+        limit: memory DuckDB may use, in bytes.
+    """
+    return max(1, limit // BYTES_PER_MESSAGE)
+
+
+def facts_of_a_batch(limit: int) -> int:
+    """Rows of a fact of which cells that cannot spill are computed at once.
+
+    Args:
+        limit: memory DuckDB may use, in bytes.
+    """
+    return max(1, limit // BYTES_PER_FACT)
 
 
 def spill_directory(warehouse: Path | None = None) -> Path:

@@ -35,13 +35,14 @@
     {%- endif -%}
     {%- set messages = graph.nodes['model.parley.conformed_messages'].relation_name -%}
     {%- set counted = run_query('select count(*) as row_count from ' ~ messages).rows[0].row_count -%}
-    {{ return(((counted + messages_of_a_batch() - 1) // messages_of_a_batch()) | int or 1) }}
+    {%- set batch = messages_of_a_batch() -%}
+    {{ return(((counted + batch - 1) // batch) | int or 1) }}
 {%- endmacro %}
 
 
-{#- Messages of a batch: joined, ten million of them fit into 2.5 GB without much spilling. -#}
+{#- Messages of a batch, by the memory limit (scripts/resources.py). -#}
 {% macro messages_of_a_batch() -%}
-    {{ return(10000000) }}
+    {{ return(run_query("select getvariable('parley_messages_of_a_batch') as row_count").rows[0].row_count) }}
 {%- endmacro %}
 
 

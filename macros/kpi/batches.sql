@@ -15,9 +15,9 @@
 {%- endmacro %}
 
 
-{#- Rows of a batch: with four percentiles and ten dimensions a row takes some 600 bytes of memory. -#}
+{#- Rows of a batch, by the memory limit (scripts/resources.py). -#}
 {% macro rows_of_a_batch() -%}
-    {{ return(1000000) }}
+    {{ return(run_query("select getvariable('parley_facts_of_a_batch') as row_count").rows[0].row_count) }}
 {%- endmacro %}
 
 

@@ -22,8 +22,8 @@ def project(name: str, week_start: str, rows: int) -> Path:
     copy = copy_of_the_project(f"{name}_{week_start}".replace(" ", "_"))
     for path, former, value in (
         ("dbt_project.yml", "week_start: monday", f"week_start: {week_start}"),
-        ("macros/kpi/batches.sql", "return(1000000)", f"return({rows})"),
-        ("macros/incremental/batches.sql", "return(10000000)", f"return({rows})"),
+        ("macros/kpi/batches.sql", "getvariable('parley_facts_of_a_batch')", str(rows)),
+        ("macros/incremental/batches.sql", "getvariable('parley_messages_of_a_batch')", str(rows)),
     ):
         text = (copy / path).read_text(encoding="utf-8")
         assert former in text

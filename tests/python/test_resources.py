@@ -18,9 +18,11 @@ from resources import (
     LEAST_BYTES,
     MOST_BYTES,
     ResourceError,
+    facts_of_a_batch,
     machine_bytes,
     memory_limit,
     memory_limit_bytes,
+    messages_of_a_batch,
     most_rows_to_delete_from,
     outgrows_memory,
     size_bytes,
@@ -114,6 +116,14 @@ def test_a_warehouse_outgrows_memory_when_its_catalogue_takes_a_tenth() -> None:
 
 def test_rows_are_deleted_from_tables_whose_traces_of_them_fit_into_memory() -> None:
     assert most_rows_to_delete_from(2 * GB) == 2 * GB // 80
+
+
+def test_batches_are_as_long_as_memory_allows() -> None:
+    assert (messages_of_a_batch(2 * GB), facts_of_a_batch(2 * GB)) == (
+        2 * GB // 250,
+        2 * GB // 2500,
+    )
+    assert (messages_of_a_batch(1), facts_of_a_batch(1)) == (1, 1)
 
 
 def test_the_loader_keeps_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
