@@ -62,6 +62,7 @@ PROJECT = (
 PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb")
 # dbt keeps the last five logs of this size beside the one it writes.
 DBT_LOG_BYTES = 2_000_000
+TOLD_BY_MACROS = "parley: "  # begins what macros/incremental/run_state.sql logs
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 
 
@@ -337,6 +338,9 @@ class _Watch:
         if event.info.name == "ConcurrencyLine":
             self._total = event.data.node_count
             self._bar.update(self._task, description="dbt builds and tests", total=self._total)
+        elif event.info.name == "JinjaLogInfo" and event.data.msg.startswith(TOLD_BY_MACROS):
+            told = event.data.msg.replace(TOLD_BY_MACROS, "dbt builds ", 1)
+            self._bar.console.print(f"{told}.", markup=False, highlight=False, soft_wrap=True)
         elif event.info.name == "NodeFinished":
             # dbt leaves unit tests, hooks and models that are not stored out of its own count.
             node = event.data.node_info

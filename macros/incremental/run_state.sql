@@ -12,7 +12,8 @@
     {%- if execute and flags.WHICH in ('build', 'run') and keeps_run_state() -%}
         {%- set facts = run_facts() -%}
         {%- set last = last_run() -%}
-        {%- set mode = 'touched' if continues(last, facts) else 'full' -%}
+        {%- set reason = why_all_rows(last, facts) -%}
+        {%- set mode = 'full' if reason else 'touched' -%}
         {%- if last is not none and not last.is_complete and last.build_number -%}
             {%- do forget_history_of(last.build_number) -%}
         {%- endif -%}
@@ -27,7 +28,8 @@
         {%- endif -%}
         {%- do run_query(
             "create or replace table touched.runs as select '" ~ invocation_id ~ "' as run_id, '"
-            ~ mode ~ "' as mode, " ~ as_of() ~ " as as_of, '" ~ facts.fingerprint
+            ~ mode ~ "' as mode, " ~ ("'" ~ reason ~ "'" if reason else 'cast(null as varchar)')
+            ~ ' as reason, ' ~ as_of() ~ " as as_of, '" ~ facts.fingerprint
             ~ "' as fingerprint, cast(" ~ facts.last_row_id ~ " as bigint) as last_row_id, cast("
             ~ facts.load_count ~ " as bigint) as load_count, "
             ~ ('cast(' ~ last.last_row_id ~ ' as bigint)' if mode == 'touched' else 'cast(0 as bigint)')
@@ -38,7 +40,7 @@
             ~ ' as previous_as_of, ' ~ (is_whole_project() | string | lower) ~ ' as is_whole, '
             ~ next_build_number(last) ~ ' as build_number, false as is_complete'
         ) -%}
-        {%- do log('parley: ' ~ ('only what is new or ripe since ' ~ last.as_of if mode == 'touched' else 'all rows'), info=true) -%}
+        {%- do log('parley: ' ~ ('only what is new or ripe since ' ~ last.as_of if mode == 'touched' else 'all rows, since ' ~ reason), info=true) -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -136,27 +138,31 @@
 {%- endmacro %}
 
 
-{#- Whether a run may go on from the last one. -#}
-{% macro continues(last, facts) -%}
-    {%- if flags.FULL_REFRESH or last is none or not last.is_complete or not is_whole_project() -%}
-        {{ return(false) }}
+{#- Why a run may not go on from the last one, in words; empty when it may. -#}
+{% macro why_all_rows(last, facts) -%}
+    {%- if flags.FULL_REFRESH %}{{ return('that was asked for') }}{% endif -%}
+    {%- if last is none %}{{ return('there was no run before') }}{% endif -%}
+    {%- if not is_whole_project() %}{{ return('some models are left out') }}{% endif -%}
+    {%- if not last.is_complete %}{{ return('the last run failed, was killed or left models out') }}{% endif -%}
+    {%- if last.fingerprint != facts.fingerprint -%}
+        {{ return('models, parameters, salt or versions are not those of the last run') }}
     {%- endif -%}
-    {%- if last.fingerprint != facts.fingerprint or facts.load_count < last.load_count -%}
-        {{ return(false) }}
-    {%- endif -%}
+    {%- if facts.load_count < last.load_count %}{{ return('rows that had landed were taken out') }}{% endif -%}
     {%- if run_query("select timestamp '" ~ last.as_of ~ "' > " ~ as_of() ~ " as is_back").rows[0].is_back -%}
-        {{ return(false) }}
+        {{ return('as-of lies before that of the last run, ' ~ last.as_of) }}
     {%- endif -%}
     {%- set decisive = ['intents', 'flows', 'business_hours', 'holidays', 'model_prices', 'resolution_policies'] -%}
     {%- for node in graph.sources.values() if node.source_name != 'raw' -%}
-        {%- if node.schema != 'raw' -%}{{ return(false) }}{%- endif -%}
+        {%- if node.schema != 'raw' %}{{ return('the source ' ~ node.source_name ~ ' is not in raw') }}{% endif -%}
         {%- do decisive.append(node.identifier) -%}
     {%- endfor -%}
     {%- set landed = run_query(
-        "select 1 from raw._loads where first_row_id > " ~ last.last_row_id
-        ~ " and table_name in ('" ~ decisive | join("', '") ~ "')"
+        "select table_name from raw._loads where first_row_id > " ~ last.last_row_id
+        ~ " and table_name in ('" ~ decisive | join("', '") ~ "') order by 1 limit 1"
     ).rows -%}
-    {{ return(landed | length == 0 and not missing_tables()) }}
+    {%- if landed | length %}{{ return(landed[0].table_name ~ ' landed, which decides over all rows') }}{% endif -%}
+    {%- set missing = missing_tables() -%}
+    {{ return('the table of ' ~ missing[0] ~ ' is missing' if missing else '') }}
 {%- endmacro %}
 
 
