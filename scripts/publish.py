@@ -277,15 +277,16 @@ def _tables(con: duckdb.DuckDBPyConnection, database: str) -> list[str]:
     return [name for (name,) in found]
 
 
-def _columns(con: duckdb.DuckDBPyConnection, table: str) -> tuple[list[str], list[str]]:
-    """Names of the columns of a table, and its first instant, if it has any."""
+def _columns(con: duckdb.DuckDBPyConnection, table: str) -> tuple[list[str], str | None]:
+    """Names of the columns of a table, and that of its first instant, if it has any."""
     columns = con.execute(
         "select column_name, starts_with(data_type, 'TIMESTAMP') from duckdb_columns() where "
         "database_name = 'warehouse' and schema_name = $schema and table_name = $table "
         "order by column_index",
         {"schema": MARTS, "table": table},
     ).fetchall()
-    return [name for name, _ in columns], [name for name, is_instant in columns if is_instant][:1]
+    instants = (name for name, is_instant in columns if is_instant)
+    return [name for name, _ in columns], next(instants, None)
 
 
 def _order_sql(con: duckdb.DuckDBPyConnection, table: str) -> str:
@@ -294,7 +295,7 @@ def _order_sql(con: duckdb.DuckDBPyConnection, table: str) -> str:
     So a day lies in few row groups, for readers of some days and for runs that replace its rows.
     """
     names, instant = _columns(con, table)
-    ordered = [*instant, *(name for name in names if name not in instant)]
+    ordered = sorted(names, key=lambda name: name != instant)
     return f" order by {', '.join(map(name_sql, ordered))}"
 
 
@@ -305,13 +306,16 @@ def _replaced_sql(con: duckdb.DuckDBPyConnection, table: str, key: str) -> str:
     """
     before = f"warehouse.touched.{name_sql(f'{table}__before')}"
     is_replaced = f"{name_sql(key)} in (select {name_sql(key)} from {before})"
-    for name in _columns(con, table)[1]:
-        first, is_whole = con.execute(
-            f"select min({name_sql(name)}), count(*) = count({name_sql(name)}) from {before}"
-        ).fetchall()[0]
-        if first is not None and is_whole:
-            is_replaced = f"{name_sql(name)} >= timestamp '{first}' and {is_replaced}"
-    return is_replaced
+    _, instant = _columns(con, table)
+    if instant is None:
+        return is_replaced
+    name = name_sql(instant)
+    first, is_whole = con.execute(
+        f"select min({name}), count(*) = count({name}) from {before}"
+    ).fetchall()[0]
+    if first is None or not is_whole:
+        return is_replaced
+    return f"{name} >= timestamp '{first}' and {is_replaced}"
 
 
 def _copy(con: duckdb.DuckDBPyConnection, table: str, *, in_order: bool) -> int:
