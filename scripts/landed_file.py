@@ -251,7 +251,8 @@ class Reading:
     Where several files are read as one, `number` is SQL of a row's number in its own file and
     `file` of that file's path; `rn` counts over all of them. `warnings` are sentences. `check`
     looks at rows for what the database lets pass and raises a LandingError; it reads the files
-    alone, so it can be run beside the insert.
+    alone, so it can be run beside the insert. `is_numbered` says that `rn` stands in the file's
+    own pages, so that it is right whatever the order rows are read in.
     """
 
     relation: str
@@ -265,6 +266,7 @@ class Reading:
     file: str | None = None
     warnings: tuple[str, ...] = ()
     check: Callable[[], None] | None = None
+    is_numbered: bool = False
 
 
 def _match(found: Sequence[str], table: Table, file: str) -> dict[str, int]:
@@ -558,6 +560,7 @@ def _read_parquet(con: duckdb.DuckDBPyConnection, path: Path, file: str, table: 
             "written 7; export ids as text or whole numbers."
             for name in fractions
         ),
+        is_numbered=True,
     )
 
 

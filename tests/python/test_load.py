@@ -1133,6 +1133,30 @@ def test_a_parquet_column_named_as_the_loaders_own_changes_no_row_number(landing
     assert "a column is named file_row_number" in landing.refusal()
 
 
+def test_parquet_fills_row_groups_whatever_the_size_of_its_own(landing: Landing) -> None:
+    path, rows = landing.path / "messages" / "a.parquet", 900_000
+    path.parent.mkdir()
+    duckdb.execute(
+        "copy (select 'm' || i as message_id, 'c' as conversation_id, 'x' as sent_at, "
+        f"'bot' as sender_type from range({rows}) as numbers (i)) to '{path}' "
+        "(format parquet, row_group_size 149_504)"
+    )
+    landing.con.execute("set threads = 2")
+    landing.load()
+    sizes = landing.con.execute(
+        "select sum(count) from pragma_storage_info('raw.messages') "
+        "where column_name = '_row_id' and segment_type <> 'VALIDITY' group by row_group_id"
+    ).fetchall()
+    assert len([size for (size,) in sizes if size < 122_880]) <= 2  # one of each thread
+    assert landing.con.execute(
+        "select count(*), count(distinct _row_id) from raw.messages "
+        "where message_id = 'm' || (_row_number - 1) and _row_id = _row_number"
+    ).fetchall() == [(rows, rows)]
+    assert landing.con.execute(
+        "select value from duckdb_settings() where name = 'preserve_insertion_order'"
+    ).fetchall() == [("true",)]
+
+
 def test_parquet_columns_keep_their_names_where_they_differ_in_case(landing: Landing) -> None:
     path = landing.parquet(
         "messages/a.parquet",
