@@ -18,7 +18,7 @@ import duckdb
 from publish import Base, Release, current_release
 
 # How a table is kept from run to run that is changed by the rows in `touched`.
-KEPT_BY_ROWS = frozenset({"changed", "revised", "history"})
+KEPT_BY_ROWS = frozenset({"changed", "revised", "persons", "history"})
 
 
 def _state_file(warehouse: Path) -> Path:

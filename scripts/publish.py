@@ -240,7 +240,7 @@ def _splice(con: duckdb.DuckDBPyConnection, base: Base, table: str, parquet: Pat
         write_groups(parts[0], [Part(former, anew)])
         con.execute(
             _parquet_sql(
-                f"(from read_parquet({quoted(str(parts[0]))}) where not ({replaced}) "
+                f"(from read_parquet({quoted(str(parts[0]))}) where ({replaced}) is not true "
                 f"union all by name from warehouse.touched.{name_sql(table)})",
                 parts[1],
             )
@@ -302,20 +302,22 @@ def _order_sql(con: duckdb.DuckDBPyConnection, table: str) -> str:
 def _replaced_sql(con: duckdb.DuckDBPyConnection, table: str, key: str) -> str:
     """The condition on rows of the former release that the run replaced.
 
-    By its key, and no earlier than the first of them, so that row groups before it are skipped.
+    By its key, or without one, and no earlier than the first of them, so that row groups before
+    it are skipped.
     """
-    before = f"warehouse.touched.{name_sql(f'{table}__before')}"
-    is_replaced = f"{name_sql(key)} in (select {name_sql(key)} from {before})"
+    before, name = f"warehouse.touched.{name_sql(f'{table}__before')}", name_sql(key)
+    is_replaced = f"{name} in (select {name} from {before} where {name} is not null)"
+    if _changed_rows(con, f"select count(*) from {before} where {name} is null"):
+        is_replaced = f"({name} is null or {is_replaced})"
     _, instant = _columns(con, table)
     if instant is None:
         return is_replaced
-    name = name_sql(instant)
     first, is_whole = con.execute(
-        f"select min({name}), count(*) = count({name}) from {before}"
+        f"select min({name_sql(instant)}), count(*) = count({name_sql(instant)}) from {before}"
     ).fetchall()[0]
     if first is None or not is_whole:
         return is_replaced
-    return f"{name} >= timestamp '{first}' and {is_replaced}"
+    return f"{name_sql(instant)} >= timestamp '{first}' and {is_replaced}"
 
 
 def _copy(con: duckdb.DuckDBPyConnection, table: str, *, in_order: bool) -> int:

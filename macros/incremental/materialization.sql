@@ -27,7 +27,7 @@
     arrived         rows of a key that landed again
     changed         rows of changed conversations (int_changed_conversations)
     revised         rows of revised conversations (int_revised_conversations)
-    persons         rows of changed persons (int_changed_persons)
+    persons         rows of changed persons (int_changed_persons), and those of nobody
     set_aside       rows of raw judged again
     touched_periods cells of periods in which rows of the fact differ (macros/kpi/touched_days.sql)
     whole           all of them; kept apart only to see what differs from the last run
@@ -147,7 +147,12 @@
     {%- elif strategy == 'history' -%} false
     {%- elif strategy == 'touched_periods' -%} {{ is_touched_cell() }}
     {%- elif strategy == 'arrived' -%} {{ key }} in (select {{ key }} from {{ fresh }})
-    {%- elif strategy == 'persons' -%} {{ key }} in (select person_key from touched.int_changed_persons)
+    {%- elif strategy == 'persons' -%}
+        {{ key }} is null
+        or {{ key }} in (
+            select {{ key }}
+            from touched.{{ 'int_changed_persons' if key == 'person_key' else 'int_persons__before' }}
+        )
     {%- elif strategy in ('changed', 'revised') -%}
         {{ key }} in (select {{ key }} from touched.int_{{ strategy }}_conversations)
     {%- elif strategy == 'set_aside' -%}

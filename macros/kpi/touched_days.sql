@@ -2,7 +2,7 @@
     since its cells were computed, as the name of a relation with a column `day`; none when all are to
     be computed. -#}
 {% macro touched_days(semantic_model) -%}
-    {%- if run_mode() == 'touched' and fact_of(semantic_model).config.incremental_strategy in ['changed', 'revised'] -%}
+    {%- if run_mode() == 'touched' and fact_of(semantic_model).config.incremental_strategy in ['changed', 'revised', 'persons'] -%}
         {{ return('touched.days_of_' ~ semantic_model) }}
     {%- endif -%}
     {{ return(none) }}

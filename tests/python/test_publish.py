@@ -193,7 +193,7 @@ def test_a_polling_reader_never_misses(tmp_path: Path, published: Path) -> None:
 
 # ------------------------------------------------------------- a release made of the one before
 
-KEPT = {"facts": "fact_id", "log": None, "quiet": "fact_id"}
+KEPT = {"facts": "fact_id", "log": None, "quiet": "fact_id", "owned": "owner", "lent": "owner"}
 
 
 def write_run(path: Path, removed: str, added: str, *, logged: int = 1) -> Path:
@@ -212,6 +212,18 @@ def write_run(path: Path, removed: str, added: str, *, logged: int = 1) -> Path:
         con.execute("insert into marts.facts from touched.facts order by fact_id desc")
         con.execute(f"insert into touched.log select 'l' || i from range({logged}) as n (i)")
         con.execute("insert into marts.log from touched.log")
+        # What belongs to nobody is replaced in one of two tables.
+        for table, taken in {
+            "owned": "owner is null or owner = 'o77'",
+            "lent": "owner = 'o77'",
+        }.items():
+            con.execute(
+                f"insert into touched.{table}__before from marts.{table} where {taken};"
+                f"insert into touched.{table} select * replace (amount + 1 as amount) "
+                f"from touched.{table}__before;"
+                f"delete from marts.{table} where {taken};"
+                f"insert into marts.{table} from touched.{table}"
+            )
         con.execute('update marts."odd ""name" set is_odd = not is_odd')
     return path
 
@@ -224,6 +236,11 @@ def kept(tmp_path: Path, published: Path) -> Path:
         con.execute("update marts.facts set happened_at = null where fact_id in ('f5', 'f250000')")
         con.execute("create table marts.log as select 'first' as line")
         con.execute("create table marts.quiet as select 'f' || i as fact_id from range(9) as n (i)")
+        con.execute(
+            "create table marts.owned as select i as amount, "
+            "case when i % 100000 > 9 then 'o' || i end as owner from range(400000) as n (i)"
+        )
+        con.execute("create table marts.lent as from marts.owned")
     publish(path, published)
     return path
 
@@ -295,7 +312,7 @@ def test_a_table_too_long_to_delete_from_is_copied(
         write_run(kept, "fact_id = 'f3'", "(select 3)"), published, base=base(published)
     )
     assert_holds(release.path, kept)
-    assert copied == ["facts", 'odd "name']  # the second has always been
+    assert copied == ["facts", "owned", "lent", 'odd "name']  # the last has always been
 
 
 def test_groups_of_a_parquet_file_are_shared_with_the_release_before(

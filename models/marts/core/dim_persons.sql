@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='persons',
+    unique_key='person_id',
+) }}
+
 -- Grain: person. Key: person_id.
 -- Left out: everything that identifies anybody.
 select
@@ -9,4 +15,4 @@ select
         coalesce(contact_created_at, first_opened_at, first_named_at),
         coalesce(first_named_at, first_opened_at, contact_created_at)
     ) as first_seen_at
-from {{ ref('int_persons') }}
+from {{ fresh_rows('int_persons') }}

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='persons',
+    unique_key='person_id',
+) }}
+
+-- depends_on: {{ ref('int_changed_persons') }}
 -- Grain: deal at or before as-of. Key: deal_id.
 -- Left out: nothing. Money is in the reporting currency, null where there is no rate: those deals
 -- are marked is_rate_missing. Cut by the latest episode that touched it before it was closed.
@@ -8,7 +15,7 @@ with last_touches as (
         max(case when is_before_deal then 1 else 0 end) = 1 as is_attributed,
         max(case when is_during_deal then 1 else 0 end) = 1 as is_influenced,
         max(case when newest_first = 1 then episode_key end) as episode_key
-    from {{ ref('int_touches') }}
+    from {{ fresh_rows('int_touches') }}
     group by deal_id
 
 )
@@ -30,10 +37,13 @@ select
     deals.created_at,
     deals.closed_at
 from {{ ref('int_deals') }} as deals
-left join {{ ref('int_persons') }} as persons
+left join {{ fresh_rows('int_persons') }} as persons
     on deals.person_key = persons.person_key
 left join last_touches on deals.deal_id = last_touches.deal_id
 left join {{ ref('int_episode_dimensions') }} as episodes
     on last_touches.episode_key = episodes.episode_key
 left join {{ ref('int_conversations') }} as conversations
     on episodes.conversation_key = conversations.conversation_key
+where
+    deals.person_key is null
+    or {{ is_changed_person('deals.person_key') }}

@@ -56,7 +56,9 @@ revenues as (
     from {{ ref('int_attribution') }} as attribution
     inner join {{ ref('int_deals') }} as deals
         on attribution.deal_id = deals.deal_id
-    where attribution.model = 'last_touch'
+    where
+        attribution.model = 'last_touch'
+        and {{ is_of_revised_person('attribution.person_key') }}
     group by attribution.episode_key
 
 ),
