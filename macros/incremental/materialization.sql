@@ -92,23 +92,66 @@
 
 {#- Copy the rows of a table on which a condition on its key holds into a new one. Returns a condition that
     holds on the same rows until another model is built, false when there are none: it is by their
-    places in the table, so the key of all rows is read once, and all columns, and rows to delete,
-    are looked for between the first place and the last alone. -#}
+    places in the table. So the key of all rows is read once, and all columns are where the rows lie:
+    in one stretch of the table, where it is in the order of time, and some that are far from it. -#}
 {% macro copy_rows(relation, condition, copy) -%}
     {%- if not execute %}{{ return('false') }}{% endif -%}
     {%- do run_query(
         'create or replace temp table copied as select rowid as place from ' ~ relation
         ~ ' where ' ~ condition
     ) -%}
-    {%- set span = run_query('select min(place) as first_place, max(place) as last_place from copied').rows[0] -%}
-    {%- set is_copied = 'false' if span.first_place is none else (
-        'rowid between ' ~ span.first_place ~ ' and ' ~ span.last_place
-        ~ ' and rowid in (select place from copied)'
-    ) -%}
+    {%- set stretches = run_query(stretches_of_copied()).rows -%}
+    {%- set parts = [] -%}
+    {%- for stretch in stretches -%}
+        {%- set is_within = ' between ' ~ stretch.first_place ~ ' and ' ~ stretch.last_place -%}
+        {%- do parts.append(
+            'select * from ' ~ relation ~ ' where rowid' ~ is_within
+            ~ ' and rowid in (select place from copied where place' ~ is_within ~ ')'
+        ) -%}
+    {%- endfor -%}
     {%- do run_query(
-        'create or replace table ' ~ copy ~ ' as select * from ' ~ relation ~ ' where ' ~ is_copied
+        'create or replace table ' ~ copy ~ ' as '
+        ~ (parts | join(' union all ') or 'select * from ' ~ relation ~ ' where false')
     ) -%}
-    {{ return(is_copied) }}
+    {{ return('false' if not parts else (
+        'rowid between ' ~ stretches[0].first_place ~ ' and ' ~ stretches[-1].last_place
+        ~ ' and rowid in (select place from copied)'
+    )) }}
+{%- endmacro %}
+
+
+{#- A select of the stretches in which all places lie that copy_rows has found, in their order: sixteen at
+    most, parted where most rows between two places are skipped, and ten thousand at least. -#}
+{% macro stretches_of_copied() -%}
+with places as (
+
+    select
+        place,
+        lag(place) over (order by place) as previous_place
+    from copied
+
+),
+
+starts as (
+
+    select
+        place as first_place,
+        previous_place
+    from places
+    where previous_place is null or place - previous_place > 10000
+    order by place - previous_place desc nulls first
+    limit 16
+
+)
+
+select
+    first_place,
+    coalesce(
+        lead(previous_place) over (order by first_place),
+        (select max(place) from copied)
+    ) as last_place
+from starts
+order by first_place
 {%- endmacro %}
 
 

@@ -21,3 +21,4 @@ inner join {{ changed('int_conversations') }} as conversations
 where
     events.occurred_at <= {{ as_of() }}
     and conversations.is_reportable
+order by events.occurred_at

@@ -199,6 +199,25 @@ def test_long_tables_are_written_anew() -> None:
     assert_same_marts(full, warehouse)
 
 
+def test_rows_are_found_in_as_many_stretches_as_they_lie_in() -> None:
+    """With stretches a row apart rows are replaced alike."""
+    project = copy_of_the_project("stretches")
+    path = project / "macros" / "incremental" / "materialization.sql"
+    text = path.read_text(encoding="utf-8")
+    for former, latter in (("place > 10000", "place > 1"), ("limit 16", "limit 3")):
+        assert text.count(former) == 1
+        text = text.replace(former, latter)
+    path.write_text(text, encoding="utf-8")
+    landing, home, source = (scratch_directory(name) for name in ("landing", "home", "source"))
+    *_, as_of, _ = write_random_landing(source, 12)
+    for part in parts(source, 3, random.Random(12)):
+        arrive(landing, part)
+        warehouse = build_anew(landing, as_of, directory=home, project=project)
+    assert mode(warehouse) == "touched"
+    full = build_anew(landing, as_of, directory=scratch_directory("anew"), project=project)
+    assert_same_marts(full, warehouse)
+
+
 def test_windows_ripen_when_nothing_lands() -> None:
     """All rows are there and only time goes on: verdicts and look-aheads follow."""
     landing, home = scratch_directory("landing"), scratch_directory("home")
@@ -234,6 +253,8 @@ REACHED = {
     "an episode of whose person a deal lands": ("fct_episodes", "is_converted", False, True),
     "a contact who is merged": ("fct_episodes", "is_first_contact", True, False),
     "an hour that another one surpasses": ("fct_episodes", "is_surge_of_day", True, False),
+    "a deal of nobody in a currency that has another rate": ("fct_deals", "amount", 14.0, 35.0),
+    "a deal that lands": ("fct_attribution", "credit", None, 1.0),
 }
 
 
@@ -241,9 +262,8 @@ REACHED = {
 def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     """A run before, the run that goes on from it, and a full one of the same rows."""
     landing, home = scratch_directory("landing"), scratch_directory("home")
-    missed, future, recommended, cited, priced, returned, bought, called, dealt, merged, surged = (
-        REACHED
-    )
+    missed, future, recommended, cited, priced, *others = REACHED
+    returned, bought, called, dealt, merged, surged, of_nobody, deal = others
     past, quiet_day = START - timedelta(days=20), START - timedelta(days=40)
     answer = {"sender_type": "bot", "kind": "answer", "sent_at": past}
     messages: dict[str, dict[str, Any]] = {
@@ -292,6 +312,10 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     write_table(landing, "contacts", contacts)
     write_table(landing, "knowledge_articles", [article])
     write_table(landing, "exchange_rates", [rate])
+    write_table(landing, "deals", [
+        {"deal_id": of_nobody, "created_at": past, "closed_at": past, "is_won": True, "amount": 7,
+         "currency": "XTS"},
+    ], name="former")  # fmt: skip
     write_table(landing, "model_prices", [
         {"model": "m", "valid_from": "2026-01-01", "input_per_million": 3, "output_per_million": 4,
          "currency": "XTS"},
@@ -315,7 +339,7 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
         for minute, (sender, kind) in enumerate([("contact", None), ("bot", "answer")])
     ], name="later")  # fmt: skip
     write_table(landing, "deals", [
-        {"deal_id": "d", "contact_id": "buyer", "created_at": past + timedelta(days=1),
+        {"deal_id": deal, "contact_id": "buyer", "created_at": past + timedelta(days=1),
          "closed_at": past + timedelta(days=2), "is_won": True, "amount": 10, "currency": "USD"},
     ])  # fmt: skip
     write_table(
@@ -336,7 +360,12 @@ def test_a_conversation_is_reached_though_nothing_of_it_landed(
     reached: tuple[Warehouse, Warehouse, Warehouse], name: str
 ) -> None:
     table, column, *expected = REACHED[name]
-    key = {"fct_turns": "turn_id", "fct_messages": "message_id"}.get(table, "conversation_id")
+    key = {
+        "fct_turns": "turn_id",
+        "fct_messages": "message_id",
+        "fct_deals": "deal_id",
+        "fct_attribution": "deal_id",
+    }.get(table, "conversation_id")
     found = [
         next((row[column] for row in warehouse.rows(table) if row[key] == name), None)
         for warehouse in reached
