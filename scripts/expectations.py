@@ -558,18 +558,9 @@ class _Marts:
         for key in mart.keys:
             if set(key) <= self.types[mart.name].keys():
                 names = ", ".join(map(name_sql, key))
-                concerned = f"marts.{name_sql(mart.name)}"
-                if mart.name in self.written:
-                    same = " and ".join(
-                        f"written.{name_sql(name)} is not distinct from kept.{name_sql(name)}"
-                        for name in key
-                    )
-                    concerned += (
-                        f" as kept where exists (select 1 from {relation} as written where {same})"
-                    )
                 (number,) = _row(
                     self.con,
-                    f"select count(*) from (select {names} from {concerned} "
+                    f"select count(*) from (select {names} from {relation} "
                     f"group by {names} having count(*) > 1)",
                 )
                 suite.count(", ".join(key), "repeated", number)

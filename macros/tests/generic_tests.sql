@@ -32,8 +32,8 @@ having count(*) > 1
 {% endtest %}
 
 
-{#- A row points nowhere because it was written so, or because the row it points to was taken out. When
-    there is no telling what was taken out, all rows are looked at. -#}
+{#- A row points nowhere because it was written so, or because the row it points to was taken out and not
+    written again. When there is no telling what was taken out, all rows are looked at. -#}
 {% test relationships(model, column_name, to, field) %}
 {%- set written = written_rows(model) if removed_rows(to) else none %}
 with child as (
@@ -45,7 +45,12 @@ with child as (
     union all
     select {{ column_name }} as from_field
     from {{ model }}
-    where {{ column_name }} in (select {{ field }} from {{ removed_rows(to) }})
+    where
+        {{ column_name }} in (
+            select {{ field }} from {{ removed_rows(to) }}
+            except
+            select {{ field }} from {{ written_rows(to) }}
+        )
     {%- endif %}
 
 ),
