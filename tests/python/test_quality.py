@@ -305,6 +305,21 @@ def test_marts_as_they_should_be_pass(quality: Quality) -> None:
     ]
 
 
+def test_of_a_mart_kept_by_rows_those_written_are_looked_at(quality: Quality) -> None:
+    everything = tampered(
+        quality,
+        "create schema touched",
+        "create table touched.fct_episodes as from marts.fct_episodes where episode_id = 'e1'",
+        "update marts.fct_episodes set person_id = null where episode_id = 'e2'",
+    )
+    assert everything.errors  # all rows are
+    assert quality.marts(None, ["fct_episodes"]) == Verdict()
+    with duckdb.connect(str(quality.warehouse)) as con:
+        con.execute("insert into touched.fct_episodes from touched.fct_episodes")
+    (error,) = quality.marts(None, ["fct_episodes"]).errors
+    assert error.startswith("marts.fct_episodes episode_id: expected each value once, found 1 rep")
+
+
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
