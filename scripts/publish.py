@@ -312,12 +312,13 @@ def _replaced_sql(con: duckdb.DuckDBPyConnection, table: str, key: str) -> str:
     _, instant = _columns(con, table)
     if instant is None:
         return is_replaced
+    instant = name_sql(instant)
     first, is_whole = con.execute(
-        f"select min({name_sql(instant)}), count(*) = count({name_sql(instant)}) from {before}"
+        f"select min({instant}), count(*) = count({instant}) from {before}"
     ).fetchall()[0]
     if first is None or not is_whole:
         return is_replaced
-    return f"{name_sql(instant)} >= timestamp '{first}' and {is_replaced}"
+    return f"{instant} >= timestamp '{first}' and {is_replaced}"
 
 
 def _copy(con: duckdb.DuckDBPyConnection, table: str, *, in_order: bool) -> int:

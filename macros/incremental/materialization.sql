@@ -92,8 +92,7 @@
 
 {#- Copy the rows of a table on which a condition on its key holds into a new one. Returns a condition that
     holds on the same rows until another model is built, false when there are none: it is by their
-    places in the table. So the key of all rows is read once, and all columns are where the rows lie:
-    in one stretch of the table, where it is in the order of time, and some that are far from it. -#}
+    places in the table. So the key of all rows is read once, and all columns only where the rows lie. -#}
 {% macro copy_rows(relation, condition, copy) -%}
     {%- if not execute %}{{ return('false') }}{% endif -%}
     {%- do run_query(
@@ -184,7 +183,8 @@ order by first_place
 {% endmaterialization %}
 
 
-{#- Condition on the rows of a table that a strategy replaces; `fresh` holds those to be written. -#}
+{#- Condition on the rows of a table that a strategy replaces; `fresh` holds those to be written. Marts name
+    persons by the ids that int_persons had for them before this run. -#}
 {% macro replaced_rows(strategy, key, fresh) -%}
     {%- if strategy == 'whole' -%} true
     {%- elif strategy == 'history' -%} false
