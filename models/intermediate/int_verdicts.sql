@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='revised',
     unique_key='conversation_key',
+    meta={'in_batches': true},
 ) }}
 
 -- depends_on: {{ ref('int_revised_conversations') }}
@@ -9,7 +10,7 @@
 -- Left out: episodes the bot was not involved in. Only facts at or before the decision count.
 with involved as (
 
-    select * from {{ ref('int_episodes') }}
+    select * from {{ rows_of_batch(ref('int_episodes')) }}
     where
         is_involved
         and {{ is_revised('conversation_key') }}
@@ -124,7 +125,7 @@ event_times as (
         min(case when event_type = 'handoff_initiated' then occurred_at end) as handed_off_at,
         min(case when event_type = 'handoff_requested' then occurred_at end) as requested_at,
         min(case when event_type = 'resolution_confirmed' then occurred_at end) as confirmed_at
-    from {{ ref('int_episode_events') }}
+    from {{ rows_of_batch(ref('int_episode_events')) }}
     where
         event_type in ('handoff_initiated', 'handoff_requested', 'resolution_confirmed')
         and {{ is_revised('conversation_key') }}
