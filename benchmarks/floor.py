@@ -20,17 +20,14 @@ import duckdb
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from landed_file import name_sql, quoted
-from resources import memory_limit
+from resources import duckdb_settings
 
 
 def _opened(scratch: Path) -> duckdb.DuckDBPyConnection:
     scratch.mkdir(parents=True, exist_ok=True)
     return duckdb.connect(
-        config={
-            "memory_limit": memory_limit(),
-            "temp_directory": str(scratch / "spill"),
-            "preserve_insertion_order": False,
-        }
+        config=duckdb_settings()
+        | {"temp_directory": str(scratch / "spill"), "preserve_insertion_order": False}
     )
 
 

@@ -20,7 +20,7 @@ import duckdb
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from resources import memory_limit, spill_directory
+from resources import duckdb_settings
 from salt import hmac_blocks
 
 TOP = 3
@@ -96,14 +96,8 @@ def plans(warehouse: Path, results: Path, top: int = TOP) -> str:
     """
     inner, outer = hmac_blocks("plans publish nothing")
     parts = []
-    with duckdb.connect(
-        str(warehouse),
-        read_only=True,
-        config={
-            "memory_limit": memory_limit(),
-            "temp_directory": str(spill_directory(warehouse)),
-        },
-    ) as con:
+    settings = duckdb_settings(warehouse)
+    with duckdb.connect(str(warehouse), read_only=True, config=settings) as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute("set variable parley_hmac_inner = $1", [inner])
         con.execute("set variable parley_hmac_outer = $1", [outer])

@@ -311,19 +311,21 @@ def chart(results: Mapping[str, Any]) -> str:
     bars.append(("floor", [0.0, 0.0, 0.0, 0.0, floor_seconds(results)]))
     left, width, height = 90.0, 620.0, 28
     scale = width / max(sum(parts) for _, parts in bars)
-    total_height = 70 + height * len(bars)
+    title = escape(f"Seconds of a build of {results['size']} messages, by step")
+    total_height = 94 + height * len(bars)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 70:.0f}"',
         f'     height="{total_height}" font-family="sans-serif" font-size="12">',
-        f"<title>Seconds of a build of {escape(str(results['size']))} messages</title>",
+        f"<title>{title}</title>",
         '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="{left}" y="24" font-size="15">{title}</text>',
     ]
     for number, (step, colour) in enumerate(zip((*STEPS, "rest"), COLOURS, strict=True)):
         x = left + number * 100
-        lines.append(f'<rect x="{x}" y="12" width="12" height="12" fill="{colour}"/>')
-        lines.append(f'<text x="{x + 17}" y="22">{step}</text>')
+        lines.append(f'<rect x="{x}" y="36" width="12" height="12" fill="{colour}"/>')
+        lines.append(f'<text x="{x + 17}" y="46">{step}</text>')
     for number, (name, parts) in enumerate(bars):
-        y, x = 40 + number * height, left
+        y, x = 64 + number * height, left
         lines.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{escape(name)}</text>')
         for seconds, colour in zip(parts, COLOURS, strict=True):
             long = seconds * scale

@@ -42,7 +42,7 @@ from load_report import count_text
 from locking import LockHeldError, only_one
 from publish import KEEP, MARTS, PublishError, Release, current_release, publish
 from quiet_errors import without_values
-from resources import memory_limit_bytes, outgrows_memory
+from resources import ResourceError, memory_limit_bytes, outgrows_memory
 from run_log import Run, logged_run
 from sources import described_sources
 
@@ -79,6 +79,7 @@ REFUSALS = (
     LandingError,
     PlaceError,
     PublishError,
+    ResourceError,
 )
 
 
@@ -252,7 +253,8 @@ def remember(settings: Settings, inputs: str, release: Release) -> None:
 class Outcome:
     """What dbt did: numbers by resource type, what failed, which tables are to be published.
 
-    `replaced` holds those kept by rows, and the column by whose values their rows are replaced.
+    `replaced` holds those kept by rows, and the column by whose values their rows are replaced;
+    `built` says which rows were computed, and why if all were.
     """
 
     passed: Counter[str] = field(default_factory=Counter)
@@ -263,6 +265,7 @@ class Outcome:
     skipped: int = 0
     tables: list[str] = field(default_factory=list)
     replaced: dict[str, str | None] = field(default_factory=dict)
+    built: str | None = None
     is_repeatable: bool = False
     seconds: float = 0.0
 
@@ -305,7 +308,10 @@ class Outcome:
 
 
 class _Watch:
-    """Shows how far dbt is: a bar on a terminal, a line each ten seconds elsewhere."""
+    """Shows how far dbt is: a bar on a terminal, a line each ten seconds elsewhere.
+
+    `built` is what the macros told of the rows they compute; None before they did.
+    """
 
     SECONDS = 10.0
 
@@ -322,6 +328,7 @@ class _Watch:
         )
         self._is_terminal = console.is_terminal
         self._task = self._bar.add_task("dbt reads the project", total=None)
+        self.built: str | None = None
         self._done = 0
         self._total = 0
         self._told = time.monotonic()
@@ -339,8 +346,9 @@ class _Watch:
             self._total = event.data.node_count
             self._bar.update(self._task, description="dbt builds and tests", total=self._total)
         elif event.info.name == "JinjaLogInfo" and event.data.msg.startswith(TOLD_BY_MACROS):
-            told = event.data.msg.replace(TOLD_BY_MACROS, "dbt builds ", 1)
-            self._bar.console.print(f"{told}.", markup=False, highlight=False, soft_wrap=True)
+            self.built = event.data.msg.removeprefix(TOLD_BY_MACROS)
+            told = f"dbt builds {self.built}."
+            self._bar.console.print(told, markup=False, highlight=False, soft_wrap=True)
         elif event.info.name == "NodeFinished":
             # dbt leaves unit tests, hooks and models that are not stored out of its own count.
             node = event.data.node_info
@@ -404,7 +412,7 @@ def run_dbt(manifest: Any, options: Sequence[str], *, unit_tests: bool) -> Outco
         raise BuildError(f"dbt could not start the build:\n{reason}")
     target = Path(os.environ.get("DBT_TARGET_PATH") or "target")
     result.write(str(target / "run_results.json"))
-    outcome = Outcome(seconds=time.monotonic() - started)
+    outcome = Outcome(seconds=time.monotonic() - started, built=watch.built)
     for one in results:
         outcome.add(one)
     if not finished.success and not outcome.failures:
@@ -476,7 +484,12 @@ def _build(
         with run.step("dbt"):
             threads = ["--threads", "1"] if outgrows_memory(rows, memory_limit_bytes()) else []
             outcome = run_dbt(manifest, [*threads, *options], unit_tests=unit_tests)
-        run.note(dbt=outcome.counts, failed=outcome.failed_nodes, warnings=outcome.warned_nodes)
+        run.note(
+            built=outcome.built,
+            dbt=outcome.counts,
+            failed=outcome.failed_nodes,
+            warnings=outcome.warned_nodes,
+        )
         print(f"dbt: {outcome.text} passed in {outcome.seconds:.1f} s.", flush=True)
         if outcome.warnings:
             print("\n".join(["Warnings, which do not stop a release:", *outcome.warnings]))

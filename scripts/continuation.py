@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from publish import Base, Release, current_release
+from resources import duckdb_settings
 
 # How a table is kept from run to run that is changed by the rows in `touched`.
 KEPT_BY_ROWS = frozenset({"changed", "revised", "persons", "history"})
@@ -94,7 +95,8 @@ def base_of(
 def _last_run(warehouse: Path) -> tuple[str, str | None] | None:
     """The last run of dbt and the one it went on from; None when it may not be gone on from."""
     try:
-        with duckdb.connect(str(warehouse), read_only=True) as con:
+        settings = duckdb_settings(warehouse)
+        with duckdb.connect(str(warehouse), read_only=True, config=settings) as con:
             row = con.execute(
                 "select run_id, case when mode = 'touched' then previous_run_id end "
                 "from touched.runs where is_complete"

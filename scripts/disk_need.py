@@ -20,7 +20,7 @@ from contract import read_contract
 from landed_file import quoted
 from landing import LandedFile, LandingError, LandingFiles
 from load import create_raw
-from resources import memory_limit_bytes, spill_directory
+from resources import duckdb_settings, memory_limit_bytes, spill_directory
 
 # Measured on generated data of 29 thousand to 14.3 million rows, plus about 30 %; bytes.
 WAREHOUSE_FIXED = 110_000_000
@@ -83,7 +83,7 @@ def rows_of(file: LandedFile) -> Landed:
 
 
 def _rows_of_parquet(path: Path) -> Landed:
-    with duckdb.connect() as con:
+    with duckdb.connect(config=duckdb_settings()) as con:
         row = con.execute(
             f"select (select num_rows from parquet_file_metadata({quoted(str(path))})), "
             f"(select sum(total_uncompressed_size) from parquet_metadata({quoted(str(path))}))"

@@ -26,6 +26,7 @@ import duckdb
 from contract import ROOT, Column, Table, read_contract, read_yaml
 from landed_file import name_sql, quoted
 from personal_data import CANDIDATE, MARKS_IN_ID, holds_personal_data
+from resources import duckdb_settings
 
 # The entry of a profile that speaks of the table as a whole.
 WHOLE = "(table)"
@@ -597,7 +598,7 @@ class _Marts:
 def released_rows(release: Path) -> dict[str, int]:
     """Rows by table of a published `parley.duckdb`; none when it cannot be read."""
     try:
-        with duckdb.connect(str(release), read_only=True) as con:
+        with duckdb.connect(str(release), read_only=True, config=duckdb_settings()) as con:
             return {
                 name: int(_row(con, f"select count(*) from marts.{name_sql(name)}")[0])
                 for (name,) in con.execute(

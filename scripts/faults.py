@@ -16,7 +16,7 @@ import duckdb
 from database_errors import hints_at_damage
 from landed_file import name_sql
 from load import UnreadableWarehouseError
-from resources import memory_limit, spill_directory
+from resources import duckdb_settings, spill_directory
 from run_log import read_runs
 
 
@@ -69,7 +69,7 @@ def is_damaged(warehouse: Path, error: Exception) -> bool:
     if not hints_at_damage(error):
         return False
     try:
-        settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory_limit()}
+        settings = duckdb_settings(warehouse)
         with duckdb.connect(str(warehouse), read_only=True, config=settings) as con:
             for schema, table in con.execute(
                 "select schema_name, table_name from duckdb_tables()"

@@ -31,6 +31,7 @@ from load import (
 from quiet_errors import keep_values_out_of_dbt
 from resources import (
     ResourceError,
+    duckdb_settings,
     facts_of_a_batch,
     memory_limit_bytes,
     messages_of_a_batch,
@@ -98,8 +99,13 @@ def _outgrows_memory(warehouse: Path | None) -> bool:
     """
     if warehouse is None or not warehouse.is_file():
         return False
-    with suppress(duckdb.Error), duckdb.connect(str(warehouse), read_only=True) as con:
-        return outgrows_memory(loaded_rows(con).rows, _memory_limit())
+    limit = _memory_limit()
+    settings = duckdb_settings(warehouse)
+    with (
+        suppress(duckdb.Error),
+        duckdb.connect(str(warehouse), read_only=True, config=settings) as con,
+    ):
+        return outgrows_memory(loaded_rows(con).rows, limit)
     return False
 
 

@@ -55,7 +55,7 @@ from landing import (
 )
 from load_report import LoadReport, TableLoad, count_text, reporter_for
 from platform_database import identity, opened_database
-from resources import ResourceError, memory_limit, spill_directory
+from resources import ResourceError, duckdb_settings
 
 __all__ = ["LandingError", "LoadReport", "create_raw", "load_landing", "load_source", "main"]
 
@@ -1050,10 +1050,9 @@ def opened_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         path.parent.mkdir(parents=True, exist_ok=True)
         con = duckdb.connect(
             str(path),
-            config={
+            config=duckdb_settings(path)
+            | {
                 "storage_compatibility_version": STORAGE_VERSION,
-                "memory_limit": memory_limit(),
-                "temp_directory": str(spill_directory(path)),
                 # Merging row groups at the end would write everything a second time.
                 "max_vacuum_tasks": 0,
             },

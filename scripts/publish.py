@@ -29,10 +29,9 @@ from landed_file import name_sql, quoted
 from locking import only_one
 from parquet_groups import ParquetError, Part, group_rows, write_groups
 from resources import (
-    memory_limit,
+    duckdb_settings,
     memory_limit_bytes,
     most_rows_to_delete_from,
-    spill_directory,
 )
 
 MARTS = "marts"
@@ -168,14 +167,10 @@ def _write(
     """
     (draft / MARTS).mkdir(parents=True)
     rows: dict[str, int] = {}
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": memory_limit(),
-        "temp_directory": str(spill_directory(warehouse)),
-    }
     database = draft / f"{DATABASE}.duckdb"
     if base:
         shutil.copyfile(base.release / database.name, database)
-    with duckdb.connect(config=settings) as con:
+    with duckdb.connect(config=duckdb_settings(warehouse)) as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute(f"attach {quoted(str(warehouse))} as warehouse (read_only)")
         con.execute(

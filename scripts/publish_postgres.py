@@ -31,7 +31,7 @@ from landed_file import name_sql, quoted
 from load_report import count_text
 from postgres import PostgresError, connected, connection_text, take_turn
 from publish import MARTS
-from resources import ResourceError, memory_limit
+from resources import ResourceError, duckdb_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 READER = "bi_reader"
@@ -409,11 +409,9 @@ def publish_postgres(
         raise PostgresError(f"{published}/current holds no release; run make build first.")
     rows: dict[str, int] = {}
     sent = 0
-    memory: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": memory_limit(environment)
-    }
+    limits = duckdb_settings(environment=environment)
     with (
-        duckdb.connect(str(path / "parley.duckdb"), read_only=True, config=memory) as release,
+        duckdb.connect(str(path / "parley.duckdb"), read_only=True, config=limits) as release,
         connected(text, "parley publish") as con,
         _bar() as bar,
     ):

@@ -37,7 +37,7 @@ from expectations import (
     unchecked_loads,
 )
 from load import default_warehouse
-from resources import ResourceError, memory_limit_bytes, spill_directory
+from resources import ResourceError, duckdb_settings
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
@@ -203,8 +203,8 @@ class Quality:
         Raises:
             QualityError, duckdb.Error, OSError: it could not be told or written.
         """
-        former = released_rows(self.published / "current" / "parley.duckdb")
         with self._opened() as con:
+            former = released_rows(self.published / "current" / "parley.duckdb")
             suites = list(marts_suites(con, tables, former, written))
         return self._check("marts", suites)
 
@@ -212,11 +212,8 @@ class Quality:
         if not self.warehouse.is_file():
             raise QualityError(f"There is no warehouse {self.warehouse}; run make build first.")
         try:
-            settings: dict[str, str | bool | int | float | list[str]] = {
-                # Half: dbt's process is alive beside this one, and may be writing a release.
-                "memory_limit": f"{memory_limit_bytes() // 2}B",
-                "temp_directory": str(spill_directory(self.warehouse)),
-            }
+            # Half: dbt's process is alive beside this one, and may be writing a release.
+            settings = duckdb_settings(self.warehouse, share=0.5)
         except ResourceError as error:
             raise QualityError(str(error)) from None
         con = duckdb.connect(str(self.warehouse), read_only=True, config=settings)

@@ -39,6 +39,10 @@ BINARY_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt]?)b?|([kmgt])ib)\s*", re.IGNORECASE)
 
 
+# As `duckdb.connect` takes them.
+DuckdbSettings = dict[str, str | bool | int | float | list[str]]
+
+
 class ResourceError(Exception):
     """A setting of resources is none; one sentence that says what to write."""
 
@@ -114,15 +118,6 @@ def memory_limit_bytes(environment: Mapping[str, str] | None = None) -> int:
     return max(LEAST_BYTES, min(MOST_BYTES, int(machine_bytes() * SHARE)))
 
 
-def memory_limit(environment: Mapping[str, str] | None = None) -> str:
-    """The same as text DuckDB reads, such as `3000000000B`.
-
-    Raises:
-        ResourceError: PARLEY_MEMORY_LIMIT is no size.
-    """
-    return f"{memory_limit_bytes(environment)}B"
-
-
 def outgrows_memory(rows: int, limit: int) -> bool:
     """Whether a warehouse is built one model at a time and closed between two of them.
 
@@ -166,3 +161,25 @@ def spill_directory(warehouse: Path | None = None) -> Path:
     """Directory DuckDB spills to: the setting, else `spill` beside the warehouse."""
     given = os.environ.get("PARLEY_SPILL")
     return Path(given) if given else (warehouse or Path("warehouse/demo.duckdb")).parent / "spill"
+
+
+def duckdb_settings(
+    warehouse: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    share: float = 1.0,
+) -> DuckdbSettings:
+    """What each file is opened with in DuckDB: how much memory it may use, and where it spills.
+
+    Args:
+        warehouse: the file spilled for, `spill_directory` says where to.
+        environment: where the limit is looked up, the process's own when None.
+        share: of the limit, where two processes are at work at once.
+
+    Raises:
+        ResourceError: PARLEY_MEMORY_LIMIT is no size.
+    """
+    return {
+        "memory_limit": f"{int(memory_limit_bytes(environment) * share)}B",
+        "temp_directory": str(spill_directory(warehouse)),
+    }

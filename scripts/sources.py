@@ -9,6 +9,7 @@ import duckdb
 
 from contract import read_contract
 from landed_file import name_sql
+from resources import duckdb_settings
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
@@ -73,5 +74,6 @@ def rejected_in(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 def described_sources(warehouse: Path) -> dict[str, Any]:
     """`sources` and `rejected` of a warehouse nobody writes to, for the run log."""
-    with duckdb.connect(str(warehouse), read_only=True) as con:
+    settings = duckdb_settings(warehouse)
+    with duckdb.connect(str(warehouse), read_only=True, config=settings) as con:
         return {"sources": sources_in(con), "rejected": rejected_in(con)}

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from load import default_warehouse
+from resources import ResourceError, duckdb_settings
 
 
 class ExportError(Exception):
@@ -47,7 +48,8 @@ def export_raw(warehouse: Path, directory: Path) -> int:
     if not warehouse.exists():
         raise ExportError(f"There is no warehouse {warehouse}; load it first: make load")
     try:
-        with duckdb.connect(str(warehouse), read_only=True) as con:
+        settings = duckdb_settings(warehouse)
+        with duckdb.connect(str(warehouse), read_only=True, config=settings) as con:
             con.execute("set TimeZone = 'UTC'")
             columns: dict[str, list[str]] = {}
             for table, column, data_type in con.execute(
@@ -97,7 +99,7 @@ def main() -> int:
     )
     try:
         rows = export_raw(warehouse, directory)
-    except (ExportError, OSError) as error:
+    except (ExportError, OSError, ResourceError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"Wrote {rows:,} raw rows to {directory}.")

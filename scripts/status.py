@@ -30,6 +30,7 @@ from landed_file import name_sql, quoted
 from load_report import count_text
 from locking import holder_of
 from publish import MARTS, current_release, releases_in
+from resources import ResourceError, duckdb_settings
 from run_log import Record, open_run, read_runs
 from sources import rejected_in, sources_in
 
@@ -125,7 +126,8 @@ def published_status(published: Path, now: datetime) -> Status:
         status["published_at"] = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
         status["age_hours"] = round((now - moment).total_seconds() / 3600, 1)
     try:
-        with duckdb.connect(str(folder / "parley.duckdb"), read_only=True) as con:
+        path = str(folder / "parley.duckdb")
+        with duckdb.connect(path, read_only=True, config=duckdb_settings()) as con:
             names = con.execute(
                 "select table_name from information_schema.tables where table_schema = $marts "
                 "order by table_name",
@@ -177,7 +179,8 @@ def warehouse_status(warehouse: Path, runs: Sequence[Record]) -> Status:
         status["bytes"] = warehouse.stat().st_size
         status["state"] = "readable"
         try:
-            with duckdb.connect(str(warehouse), read_only=True) as con:
+            limits = duckdb_settings(warehouse)
+            with duckdb.connect(str(warehouse), read_only=True, config=limits) as con:
                 status |= {"sources": sources_in(con), "sources_seen_at": None}
         except duckdb.Error as error:
             is_locked = holder_text(str(error)) is not None
@@ -271,7 +274,7 @@ def _run_reasons(
 
 
 def _short(run: Record) -> Status:
-    names = ("run", "started_at", "ended_at", "outcome", "reason", "step", "release")
+    names = ("run", "started_at", "ended_at", "outcome", "reason", "step", "built", "release")
     short = {name: run.get(name) for name in names}
     seconds = run.get("seconds")
     return short | {"seconds": seconds if isinstance(seconds, dict) else {}}
@@ -391,7 +394,9 @@ def _show_runs(runs: Sequence[Status], console: Console) -> None:
             for step in ("load", "dbt", "publish")
         )
         total = f"{seconds['total']:.1f}" if "total" in seconds else "-"
-        why = run["reason"] or (f"in {run['step']}" if run["outcome"] == "killed" else "")
+        why = run["reason"] or run["built"] or ""
+        if run["outcome"] == "killed":
+            why = f"in {run['step']}"
         grid.add_row(_moment(run["started_at"]), str(run["outcome"]), total, steps, Text(why))
     console.print(grid)
 
@@ -429,7 +434,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_environment(os.environ)
         status = collect(settings, _fresh_hours(), datetime.now(UTC))
-    except (BuildError, ContractError) as error:
+    except (BuildError, ContractError, ResourceError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:

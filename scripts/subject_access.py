@@ -26,6 +26,7 @@ from landed_file import name_sql, quoted
 from landing import LandingError
 from persons import PersonError, find_person
 from quiet_errors import without_values
+from resources import duckdb_settings
 from salt import keyed_hash, salt_beside
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,7 +106,8 @@ def _collect(settings: Settings, wanted: str, out: Path) -> dict[str, Any] | Non
     """Write all files to a new directory; see `subject_access`."""
     rows: dict[str, int] = {}
     try:
-        with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+        limits = duckdb_settings(settings.warehouse)
+        with duckdb.connect(str(settings.warehouse), read_only=True, config=limits) as con:
             tables = read_contract()
             person = find_person(con, tables, wanted)
             if not (person.contacts or person.visitors):

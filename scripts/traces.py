@@ -11,6 +11,7 @@ import duckdb
 
 from erasures import JOURNAL, Person, pending_file
 from landed_file import name_sql, quoted
+from resources import duckdb_settings
 
 CHUNK = 16 << 20  # bytes
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
@@ -85,7 +86,7 @@ def rows_naming(con: duckdb.DuckDBPyConnection, relation: str, person: Person) -
 
 def _database(path: Path, person: Person) -> list[str]:
     found = []
-    with duckdb.connect(str(path), read_only=True) as con:
+    with duckdb.connect(str(path), read_only=True, config=duckdb_settings()) as con:
         tables = con.execute(
             "select schema_name, table_name from duckdb_tables() where not internal "
             "and database_name = current_database()"
@@ -97,7 +98,7 @@ def _database(path: Path, person: Person) -> list[str]:
 
 
 def _parquet(path: Path, person: Person) -> bool:
-    with duckdb.connect() as con:
+    with duckdb.connect(config=duckdb_settings()) as con:
         return rows_naming(con, f"read_parquet({quoted(str(path))})", person)
 
 
@@ -113,7 +114,8 @@ def _files(directory: Path) -> Iterator[Path]:
 def names_of_nobody_else(warehouse: Path, person: Person) -> set[str]:
     """The person's names that no row of the warehouse holds any more."""
     names = {name for name in person.names if len(name) >= TELLING_LENGTH}
-    with duckdb.connect(str(warehouse), read_only=True) as con:
+    settings = duckdb_settings(warehouse)
+    with duckdb.connect(str(warehouse), read_only=True, config=settings) as con:
         for (name,) in con.execute(
             "select distinct name from raw.contacts where name in (select unnest($1))",
             [list(names)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import duckdb
 import pytest
 
 import disk_need
+from contract import ROOT
 from disk_need import DiskNeedError, Landed, Need, build_needs, check_room, rows_of
 from landing import LandedFile
 from load import LandingError, opened_warehouse
@@ -18,9 +20,9 @@ from resources import (
     LEAST_BYTES,
     MOST_BYTES,
     ResourceError,
+    duckdb_settings,
     facts_of_a_batch,
     machine_bytes,
-    memory_limit,
     memory_limit_bytes,
     messages_of_a_batch,
     most_rows_to_delete_from,
@@ -49,7 +51,7 @@ SENTENCE = r"^MEMORY_LIMIT must be a size such as 2GB or 800MB\.$"
 )
 def test_a_size(text: str, number: int) -> None:
     assert size_bytes(text) == number
-    with duckdb.connect(config={"memory_limit": memory_limit({"PARLEY_MEMORY_LIMIT": text})}):
+    with duckdb.connect(config=duckdb_settings(environment={"PARLEY_MEMORY_LIMIT": text})):
         pass
 
 
@@ -124,6 +126,29 @@ def test_batches_are_as_long_as_memory_allows() -> None:
         2 * GB // 2500,
     )
     assert (messages_of_a_batch(1), facts_of_a_batch(1)) == (1, 1)
+
+
+def test_every_script_opens_files_with_the_limit() -> None:
+    """generate.py has a limit of its own, on its command line."""
+    unbounded = []
+    for path in sorted((ROOT / "scripts").glob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        bounded = {
+            ast.unparse(node.targets[0])
+            for node in nodes
+            if isinstance(node, ast.Assign) and "duckdb_settings(" in ast.unparse(node.value)
+        }
+        for node in nodes:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "duckdb.connect":
+                config = [ast.unparse(each.value) for each in node.keywords if each.arg == "config"]
+                if not any("duckdb_settings(" in text or text in bounded for text in config):
+                    unbounded.append(path.name)
+    assert unbounded == ["generate.py"]
+
+
+def test_shared_by_two_processes_each_has_its_share() -> None:
+    half = duckdb_settings(environment={"PARLEY_MEMORY_LIMIT": "1GB"}, share=0.5)
+    assert half["memory_limit"] == "500000000B"
 
 
 def test_the_loader_keeps_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

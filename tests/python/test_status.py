@@ -104,6 +104,13 @@ def test_the_last_run_decides(clone: Clone) -> None:
     assert f"current is release {clone.project.current}, and not 2020" in clone.reasons()
 
 
+def test_why_a_run_computed_all_rows_is_said(clone: Clone) -> None:
+    with logged_run(clone.warehouse) as run:
+        run.note(release=clone.project.current, built="all rows, since intents landed")
+    assert clone.status()["runs"][-1]["built"] == "all rows, since intents landed"
+    assert "all rows, since intents landed" in run_status(clone.project).stdout
+
+
 def test_a_killed_run_is_said(clone: Clone) -> None:
     killed = Run(clone.warehouse)
     killed.begin()
