@@ -37,8 +37,9 @@
     {%- set is_new = load_cached_relation(this) is none -%}
     {%- set is_full = run_mode() == 'full' and strategy != 'history' -%}
     {%- set semantic_model = model.name.removeprefix('kpi_cells_') if strategy == 'touched_periods' -%}
-    {%- if semantic_model and is_in_batches(semantic_model) -%}
-        {{ return(build_in_batches(note_batches(semantic_model))) }}
+    {%- set batches = note_batches(semantic_model) if semantic_model and is_in_batches(semantic_model) else [] -%}
+    {%- if batches and run_mode() == 'full' -%}
+        {{ return(build_in_batches(batches)) }}
     {%- elif conversation_batches() > 1 -%}
         {{ return(build_in_batches(range(conversation_batches()))) }}
     {%- endif -%}
@@ -53,10 +54,14 @@
     {%- if semantic_model and touched_days(semantic_model) is not none -%}
         {%- do note_touched_days(semantic_model) -%}
     {%- endif -%}
-    {%- set is_replaced = replaced_rows(strategy, config.get('unique_key'), fresh) -%}
-    {% call statement('main') -%}
-        create or replace table {{ fresh }} as ({{ compiled_code }})
-    {%- endcall %}
+    {%- set is_replaced = 'true' if batches else replaced_rows(strategy, config.get('unique_key'), fresh) -%}
+    {%- for number in batches or [0] -%}
+        {%- set query = compiled_code | replace(batch_number(), number | string) -%}
+        {% call statement('main') -%}
+            {{ 'create or replace table ' ~ fresh ~ ' as' if loop.first else 'insert into ' ~ fresh ~ ' by name' }}
+            ({{ query }})
+        {%- endcall %}
+    {%- endfor -%}
     {%- set replaced = copy_rows(target_relation, is_replaced, before) -%}
     {%- if replaced != 'false' and is_long(target_relation) -%}
         {%- do write_anew(target_relation, '(' ~ replaced ~ ') is not true', fresh) -%}

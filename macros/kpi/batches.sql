@@ -2,16 +2,41 @@
     all rows they are about in memory, and cannot spill. A batch is some months; a week belongs to that in
     which it begins. -#}
 
-{#- Whether the cells of a semantic model are computed in batches: in a full run, when some do not add up
-    over days and the fact has more rows than a batch. -#}
+{#- Whether the cells of a semantic model are computed in batches, when some do not add up over days: in a
+    full run if the fact has more rows than a batch; in a run on what is new if the months it touched have
+    more rows than any batch of them would. All cells are computed then, touched or not. -#}
 {% macro is_in_batches(semantic_model) -%}
     {%- set model_of_cells = graph.semantic_models['semantic_model.parley.' ~ semantic_model] -%}
     {%- set distinct_counts = model_of_cells.measures | selectattr('agg', 'equalto', 'count_distinct') | list -%}
-    {%- if this_run() is none or run_mode() != 'full' or not (distinct_counts or percentile_expressions(model_of_cells)) -%}
+    {%- if this_run() is none or not (distinct_counts or percentile_expressions(model_of_cells)) -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set counted = run_query('select count(*) as row_count from ' ~ fact_of(semantic_model).relation_name) -%}
-    {{ return(counted.rows[0].row_count > rows_of_a_batch()) }}
+    {%- if counted.rows[0].row_count <= rows_of_a_batch() %}{{ return(false) }}{% endif -%}
+    {%- if run_mode() == 'full' %}{{ return(true) }}{% endif -%}
+    {%- if touched_days(semantic_model) is none or not is_incremental() %}{{ return(false) }}{% endif -%}
+    {%- do note_touched_days(semantic_model) -%}
+    {{ return(run_query(touched_months_outgrow_a_batch(model_of_cells)).rows[0].is_more) }}
+{%- endmacro %}
+
+
+{#- A select of whether the months with touched days have more rows than a batch that ends with the longest
+    of them. -#}
+{% macro touched_months_outgrow_a_batch(model_of_cells) -%}
+{%- set month = period_start('month', time_expression(model_of_cells)) -%}
+with months as (
+
+    select count(*) as row_count
+    from {{ fact_of(model_of_cells.name).relation_name }}
+    where {{ month }} in (
+        select {{ period_start('month', 'day') }} from {{ touched_days(model_of_cells.name) }}
+    )
+    group by {{ month }}
+
+)
+
+select coalesce(sum(row_count) > max(row_count) + {{ rows_of_a_batch() }}, false) as is_more
+from months
 {%- endmacro %}
 
 

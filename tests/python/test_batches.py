@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from harness import CONFORMANCE, Warehouse, assert_same_rows, build_anew, scratch_directory
 from test_add_a_kpi import copy_of_the_project
+from test_kills import DECISIVE, split_landing
 from test_touched_days import KEY, cells
 
 LANDING = CONFORMANCE / "case11" / "landing"
@@ -60,13 +62,25 @@ def test_cells_are_the_same(warehouses: dict[str, Warehouse]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "key"), [("fct_messages", "message_id"), ("fct_turns", "turn_id")]
+    ("table", "key"),
+    [
+        ("intermediate.int_verdicts", ("episode_key", "policy")),
+        ("marts.fct_messages", ("message_id",)),
+        ("marts.fct_turns", ("turn_id",)),
+    ],
 )
-def test_facts_are_the_same(warehouses: dict[str, Warehouse], table: str, key: str) -> None:
-    expected, actual = (warehouses[name].rows(table) for name in ("at once", "in batches"))
+def test_long_tables_are_the_same(
+    warehouses: dict[str, Warehouse], table: str, key: tuple[str, ...]
+) -> None:
+    expected, actual = (
+        warehouses[name].query(f"select * from {table}") for name in ("at once", "in batches")
+    )
     assert len(expected) > 2 * ROWS
-    assert [row[key] for row in expected] != [row[key] for row in actual]
-    assert_same_rows(expected, actual, (key,), list(expected[0]), table)
+    # Batches stand one after the other.
+    assert [[row[name] for name in key] for row in expected] != [
+        [row[name] for name in key] for row in actual
+    ]
+    assert_same_rows(expected, actual, key, list(expected[0]), table)
 
 
 def test_values_are_the_same(warehouses: dict[str, Warehouse]) -> None:
@@ -93,3 +107,28 @@ def test_a_long_fact_of_which_no_row_counts_has_no_cells() -> None:
     assert len(built.rows("fct_messages")) > ROWS
     assert built.query("from touched.batches_of_agent_messages") == []
     assert built.query("from intermediate.kpi_cells_agent_messages") == []
+
+
+def test_cells_of_many_touched_months_are_the_same() -> None:
+    """A run on what is new computes all cells in batches if it touched more than fits into one."""
+
+    def built(name: str, rows: int) -> Warehouse:
+        copy, place = project(name, "monday", rows), scratch_directory("touched_months")
+        split_landing(place, DECISIVE)
+        build_anew(place / "landing", AS_OF, project=copy, directory=place)
+        shutil.copytree(place / "rest", place / "landing", dirs_exist_ok=True)
+        warehouse = build_anew(place / "landing", AS_OF, project=copy, directory=place)
+        assert warehouse.query("select mode from touched.runs") == [{"mode": "touched"}]
+        return warehouse
+
+    at_once, in_batches = built("months_at_once", 2_000_000), built("months_in_batches", ROWS)
+    table = "kpi_cells_turns"
+    written = [
+        each.query(f"select count(*) as count from touched.{table}")[0]["count"]
+        < each.query(f"select count(*) as count from intermediate.{table}")[0]["count"]
+        for each in (at_once, in_batches)
+    ]
+    assert written == [True, False]
+    expected, actual = cells(at_once), cells(in_batches)
+    for name, rows in expected.items():
+        assert_same_rows(rows, actual[name], KEY, list(rows[0]) if rows else [], name)
