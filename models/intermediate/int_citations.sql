@@ -6,7 +6,7 @@
 
 -- depends_on: {{ ref('int_changed_conversations') }}
 -- Grain: message and knowledge article it cites. Key: message_key, article_id.
--- Left out: articles the catalogue does not know.
+-- Left out: nothing. Of an article the catalogue does not know is_stale is null, until it lands.
 with cited as (
 
     {{ split_rows(
@@ -22,7 +22,13 @@ select
     cited._row_id as message_key,
     cited.conversation_key,
     cited.article_id,
-    articles.updated_at + interval '{{ var("stale_after_days") }}' day < cited.sent_at as is_stale
+    case
+        when articles.article_id is not null
+            then coalesce(
+                articles.updated_at + interval '{{ var("stale_after_days") }}' day < cited.sent_at,
+                false
+            )
+    end as is_stale
 from cited
-inner join {{ ref('conformed_knowledge_articles') }} as articles
+left join {{ ref('conformed_knowledge_articles') }} as articles
     on cited.article_id = articles.article_id

@@ -9,6 +9,7 @@ with stale as (
         message_key,
         max(case when is_stale then 1 else 0 end) = 1 as is_stale
     from {{ changed('int_citations') }}
+    where is_stale is not null
     group by message_key
 
 )
