@@ -30,7 +30,7 @@
 {#- In how many batches of conversations this model is built: in one, unless its meta says `in_batches` and
     this is a full run over more messages than a batch has. -#}
 {% macro conversation_batches() -%}
-    {%- if not model.config.meta.get('in_batches') or this_run() is none or run_mode() != 'full' -%}
+    {%- if model is not defined or not model.config.meta.get('in_batches') or this_run() is none or run_mode() != 'full' -%}
         {{ return(1) }}
     {%- endif -%}
     {%- set messages = graph.nodes['model.parley.conformed_messages'].relation_name -%}
