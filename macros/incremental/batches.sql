@@ -30,7 +30,7 @@
 {#- In how many batches of conversations this model is built: in one, unless its meta says `in_batches` and
     this is a full run over more messages than a batch has. -#}
 {% macro conversation_batches() -%}
-    {%- if model is not defined or not model.config.meta.get('in_batches') or this_run() is none or run_mode() != 'full' -%}
+    {%- if not model.config.meta.get('in_batches') or this_run() is none or run_mode() != 'full' -%}
         {{ return(1) }}
     {%- endif -%}
     {%- set messages = graph.nodes['model.parley.conformed_messages'].relation_name -%}
@@ -48,6 +48,7 @@
 
 {#- The rows of a relation with a conversation_key that belong to the batch a query reads. -#}
 {% macro rows_of_batch(relation) -%}
+    {%- if model is not defined -%}{{ return(relation) }}{%- endif -%}
     {%- set batches = conversation_batches() -%}
     {%- if batches == 1 -%}{{ return(relation) }}{%- endif -%}
     (select * from {{ relation }} where abs(conversation_key % {{ batches }}) = {{ batch_number() }})

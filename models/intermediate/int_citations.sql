@@ -25,9 +25,10 @@ select
     case
         when articles.article_id is not null
             then coalesce(
-                articles.updated_at + interval '{{ var("stale_after_days") }}' day < cited.sent_at,
-                false
-            )
+                    articles.updated_at + interval '{{ var("stale_after_days") }}' day
+                    < cited.sent_at,
+                    false
+                )
     end as is_stale
 from cited
 left join {{ ref('conformed_knowledge_articles') }} as articles
