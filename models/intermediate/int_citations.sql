@@ -22,14 +22,7 @@ select
     cited._row_id as message_key,
     cited.conversation_key,
     cited.article_id,
-    case
-        when articles.article_id is not null
-            then coalesce(
-                    articles.updated_at + interval '{{ var("stale_after_days") }}' day
-                    < cited.sent_at,
-                    false
-                )
-    end as is_stale
+    articles.updated_at + interval '{{ var("stale_after_days") }}' day < cited.sent_at as is_stale
 from cited
 left join {{ ref('conformed_knowledge_articles') }} as articles
     on cited.article_id = articles.article_id

@@ -246,6 +246,7 @@ REACHED = {
     "a message of the future": ("fct_messages", "sender_type", None, "bot"),
     "a recommendation whose window passes": ("fct_messages", "is_accepted", None, False),
     "an article whose date is corrected": ("fct_messages", "is_stale_answer", False, True),
+    "an article that lands": ("fct_messages", "is_stale_answer", False, True),
     "a currency that has another rate": ("fct_messages", "llm_cost", 6.0, 15.0),
     "an episode nobody came back after": ("fct_episodes", "is_fcr", None, True),
     "an episode no sale followed": ("fct_episodes", "is_converted", None, False),
@@ -262,7 +263,7 @@ REACHED = {
 def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     """A run before, the run that goes on from it, and a full one of the same rows."""
     landing, home = scratch_directory("landing"), scratch_directory("home")
-    missed, future, recommended, cited, priced, *others = REACHED
+    missed, future, recommended, cited, landed, priced, *others = REACHED
     returned, bought, called, dealt, merged, surged, of_nobody, deal = others
     past, quiet_day = START - timedelta(days=20), START - timedelta(days=40)
     answer = {"sender_type": "bot", "kind": "answer", "sent_at": past}
@@ -275,6 +276,7 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
             "sent_at": START - timedelta(days=7) + timedelta(hours=1),
         },
         cited: answer | {"cited_sources": "handbook"},
+        landed: answer | {"cited_sources": "guide"},
         priced: answer | {"model": "m", "input_tokens": 1_000_000},
         returned: answer | {"sent_at": START - timedelta(days=7) + timedelta(minutes=11)},
         bought: answer | {"sent_at": START - timedelta(days=7) + timedelta(hours=7)},
@@ -342,10 +344,10 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
         {"deal_id": deal, "contact_id": "buyer", "created_at": past + timedelta(days=1),
          "closed_at": past + timedelta(days=2), "is_won": True, "amount": 10, "currency": "USD"},
     ])  # fmt: skip
-    write_table(
-        landing, "knowledge_articles",
-        [article | {"updated_at": past - timedelta(days=400)}], name="later",
-    )  # fmt: skip
+    write_table(landing, "knowledge_articles", [
+        {"article_id": name, "updated_at": past - timedelta(days=400)}
+        for name in ("handbook", "guide")
+    ], name="later")  # fmt: skip
     write_table(
         landing, "exchange_rates", [rate | {"valid_from": "2026-01-15", "rate": 5}], name="later"
     )
