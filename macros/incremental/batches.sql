@@ -46,7 +46,8 @@
 {%- endmacro %}
 
 
-{#- The rows of a relation with a conversation_key that belong to the batch a query reads. -#}
+{#- The rows of a relation with a conversation_key that belong to the batch a query reads; all of them
+    where no model is built, as when its SQL is linted. -#}
 {% macro rows_of_batch(relation) -%}
     {%- if model is not defined -%}{{ return(relation) }}{%- endif -%}
     {%- set batches = conversation_batches() -%}

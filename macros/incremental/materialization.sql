@@ -37,11 +37,13 @@
     {%- set is_new = load_cached_relation(this) is none -%}
     {%- set is_full = run_mode() == 'full' and strategy != 'history' -%}
     {%- set semantic_model = model.name.removeprefix('kpi_cells_') if strategy == 'touched_periods' -%}
-    {%- set batches = note_batches(semantic_model) if semantic_model and is_in_batches(semantic_model) else [] -%}
-    {%- if batches and run_mode() == 'full' -%}
+    {%- set is_in_batches = batch_number() in compiled_code -%}
+    {%- set batches = [0] -%}
+    {%- if is_in_batches -%}
+        {%- set batches = note_batches(semantic_model) if semantic_model else range(conversation_batches()) -%}
+    {%- endif -%}
+    {%- if is_in_batches and run_mode() == 'full' -%}
         {{ return(build_in_batches(batches)) }}
-    {%- elif conversation_batches() > 1 -%}
-        {{ return(build_in_batches(range(conversation_batches()))) }}
     {%- endif -%}
     {%- if is_new or is_full or not keeps_run_state() -%}
         {{ return(materialization_table_duckdb()) }}
@@ -54,8 +56,8 @@
     {%- if semantic_model and touched_days(semantic_model) is not none -%}
         {%- do note_touched_days(semantic_model) -%}
     {%- endif -%}
-    {%- set is_replaced = 'true' if batches else replaced_rows(strategy, config.get('unique_key'), fresh) -%}
-    {%- for number in batches or [0] -%}
+    {%- set is_replaced = 'true' if is_in_batches else replaced_rows(strategy, config.get('unique_key'), fresh) -%}
+    {%- for number in batches -%}
         {%- set query = compiled_code | replace(batch_number(), number | string) -%}
         {% call statement('main') -%}
             {{ 'create or replace table ' ~ fresh ~ ' as' if loop.first else 'insert into ' ~ fresh ~ ' by name' }}
