@@ -83,6 +83,15 @@ def test_long_tables_are_the_same(
     assert_same_rows(expected, actual, key, list(expected[0]), table)
 
 
+def test_verdicts_are_in_order_within_each_batch(warehouses: dict[str, Warehouse]) -> None:
+    decided = {
+        name: [row["decided_at"] for row in warehouse.query("from intermediate.int_verdicts")]
+        for name, warehouse in warehouses.items()
+    }
+    assert decided["at once"] == sorted(decided["at once"])
+    assert decided["in batches"] != sorted(decided["in batches"])
+
+
 def test_values_are_the_same(warehouses: dict[str, Warehouse]) -> None:
     expected, actual = (warehouses[name].rows("kpi_values") for name in ("at once", "in batches"))
     assert_same_rows(expected, actual, ("kpi", *KEY), list(expected[0]), "kpi_values")
