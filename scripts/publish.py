@@ -28,11 +28,7 @@ import duckdb
 from landed_file import name_sql, quoted
 from locking import only_one
 from parquet_groups import ParquetError, Part, group_rows, write_groups
-from resources import (
-    duckdb_settings,
-    memory_limit_bytes,
-    most_rows_to_delete_from,
-)
+from resources import duckdb_settings, memory_limit_bytes, most_rows_to_delete_from
 
 MARTS = "marts"
 DATABASE = "parley"

@@ -394,9 +394,8 @@ def _show_runs(runs: Sequence[Status], console: Console) -> None:
             for step in ("load", "dbt", "publish")
         )
         total = f"{seconds['total']:.1f}" if "total" in seconds else "-"
-        why = run["reason"] or run["built"] or ""
-        if run["outcome"] == "killed":
-            why = f"in {run['step']}"
+        is_killed = run["outcome"] == "killed"
+        why = f"in {run['step']}" if is_killed else run["reason"] or run["built"] or ""
         grid.add_row(_moment(run["started_at"]), str(run["outcome"]), total, steps, Text(why))
     console.print(grid)
 
