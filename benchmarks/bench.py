@@ -317,29 +317,46 @@ class Bench:
 
         Args:
             full_only: build once and measure the floor of a build, nothing else.
+
+        Returns:
+            What was measured; `failed`, a sentence, where a run after the first one failed.
+
+        Raises:
+            BenchError: there is nothing to report, since the first run failed.
         """
         rows = self.generate()
         load_average = os.getloadavg()[0]  # of a minute in which one process generated
         runs = [self.build("full", BASE_END)]
-        results = self.scratch / "target" / "run_results.json"
         if not full_only:
+            results = self.scratch / "target" / "run_results.json"
             planned = self.run("benchmarks/plans.py", self.warehouse, "--results", results)
             path = self.directory / f"{self.size}.plans.txt"
             path.write_text(planned.output, encoding="utf-8")
-        floor = self.floor()
-        if not full_only:
-            runs.append(self.build("no-op", BASE_END))
-            self.arrive("day")
-            runs.append(self.build("one day", BASE_END + timedelta(days=1)))
-            self.arrive("late")
-            runs.append(self.build("late day", BASE_END + timedelta(days=1)))
-        return {
+        found: Record = {
             **self.circumstances(load_average),
             "generated": rows,
             "runs": runs,
-            "floor": floor,
-            "loading": [] if full_only else self.load(),
+            "floor": self.floor(),
+            "loading": [],
         }
+        if not full_only:
+            try:
+                self.later(runs)
+                found["loading"] = self.load()
+            except BenchError as error:  # hours may lie behind it: what there is, is reported
+                found["failed"] = str(error)
+        return found
+
+    def later(self, runs: list[Record]) -> None:
+        """Build three times more, and add each run to `runs` once it is there.
+
+        Raises:
+            BenchError: one of them failed.
+        """
+        runs.append(self.build("no-op", BASE_END))
+        for name, part in (("one day", "day"), ("late day", "late")):
+            self.arrive(part)
+            runs.append(self.build(name, BASE_END + timedelta(days=1)))
 
 
 def instant(moment: datetime) -> str:
@@ -475,6 +492,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_results(stem, results, sheets(results))
         Path(f"{stem}.svg").write_text(chart(results), encoding="utf-8")
         print(f"Written to {stem}.json, .md, .svg and .plans.txt.")
+        if "failed" in results:
+            raise BenchError(results["failed"])
 
     return finish(measure)
 

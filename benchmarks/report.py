@@ -292,6 +292,8 @@ def print_tables(results: Mapping[str, Any], found: Sequence[Sheet]) -> None:
 def markdown(results: Mapping[str, Any], found: Sequence[Sheet]) -> str:
     """Tables of results as Markdown, to be pasted into docs/benchmarks.md."""
     parts = [f"### {results['size']}", _measured_on(results)]
+    if "failed" in results:
+        parts.append("The run after these failed, and what follows it was not measured.")
     for sheet in found:
         lines = [
             f"| {' | '.join(sheet.head)} |",

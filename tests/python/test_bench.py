@@ -242,6 +242,36 @@ def test_what_people_read(done: Path, results: dict[str, Any]) -> None:
     assert all("depth and operator" in plan for plan in plans)
 
 
+def test_what_was_measured_before_a_run_failed_is_reported(
+    results: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    measured = {run["run"]: run for run in results["runs"]}
+
+    def build(self: bench.Bench, name: str, as_of: object) -> bench.Record:
+        if name == "late day":
+            raise bench.BenchError("build.py failed (1):\na reason")
+        return dict(measured[name])
+
+    monkeypatch.setattr(bench.Bench, "build", build)
+    monkeypatch.setattr(bench.Bench, "generate", lambda _: results["generated"])
+    monkeypatch.setattr(bench.Bench, "floor", lambda _: results["floor"])
+    monkeypatch.setattr(bench.Bench, "arrive", lambda *_: None)
+    monkeypatch.setattr(bench.Bench, "run", lambda *_: SimpleNamespace(output="a plan"))
+
+    assert bench.main(["--size", SIZE, "--directory", str(tmp_path), "--ignore-disk"]) == 1
+    assert capsys.readouterr().err == "build.py failed (1):\na reason\n"
+    found = json.loads((tmp_path / f"{SIZE}.json").read_text())
+    assert [run["run"] for run in found["runs"]] == ["full", "no-op", "one day"]
+    assert (found["floor"], found["loading"]) == (results["floor"], [])
+    assert found["failed"] == "build.py failed (1):\na reason"
+    text = (tmp_path / f"{SIZE}.md").read_text()
+    assert "\n\nThe run after these failed, and what follows it was not measured.\n\n" in text
+    assert (tmp_path / f"{SIZE}.plans.txt").read_text() == "a plan"
+
+
 def test_the_estimate_of_disk_covers_a_real_build(done: Path, results: dict[str, Any]) -> None:
     full = results["runs"][0]
     new = Landed()
