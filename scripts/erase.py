@@ -31,7 +31,7 @@ from locking import LockHeldError, only_one
 from persons import PersonError, find_person
 from publish import current_release
 from quiet_errors import without_values
-from resources import spill_directory
+from resources import remove_spilled
 from salt import salt_beside
 from traces import OF_WAREHOUSES, landed_files_naming, traces_of
 
@@ -192,7 +192,7 @@ def rewrite_raw(settings: Settings, pending: _Pending) -> None:
         set_names(con, person)
         rows = {}
         for table in read_contract().values():
-            count = rewrite(con, f"raw.{name_sql(table.raw_name)}", table, person)
+            count = rewrite(con, f"raw.{name_sql(table.raw_name)}", table, person).about
             if count:
                 rows[table.raw_name] = count
         _forget_files(con, person)
@@ -223,8 +223,7 @@ def clean_files(settings: Settings) -> None:
     """Write the warehouse file anew, and remove what dbt and earlier builds have written."""
     compact(settings.warehouse)
     settings.state.unlink(missing_ok=True)
-    spill = spill_directory(settings.warehouse)
-    shutil.rmtree(spill, ignore_errors=True)
+    remove_spilled(settings.warehouse)
     target = Path(os.environ.get("DBT_TARGET_PATH") or ROOT / "target")
     shutil.rmtree(target, ignore_errors=True)
     logs = Path(os.environ.get("DBT_LOG_PATH") or ROOT / "logs")

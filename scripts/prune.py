@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from load import create_raw, opened_warehouse
 from load_report import count_text
 from locking import LockHeldError, only_one
 from quiet_errors import without_values
-from resources import spill_directory
+from resources import remove_spilled
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -190,8 +189,7 @@ def prune(settings: Settings, limit: date, *, make: Build = full_build) -> Prune
         if removed:
             compact(settings.warehouse)
             settings.state.unlink(missing_ok=True)
-            spill = spill_directory(settings.warehouse)
-            shutil.rmtree(spill, ignore_errors=True)
+            remove_spilled(settings.warehouse)
     if removed or not settings.state.exists():
         make(settings)
     return Pruned(limit, removed, left)

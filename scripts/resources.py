@@ -163,6 +163,22 @@ def spill_directory(warehouse: Path | None = None) -> Path:
     return Path(given) if given else (warehouse or Path("warehouse/demo.duckdb")).parent / "spill"
 
 
+def remove_spilled(warehouse: Path | None = None) -> None:
+    """Remove what a killed process has spilled, and nothing else that lies in that directory.
+
+    Args:
+        warehouse: the file spilled for, `spill_directory` says where to.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    directory = spill_directory(warehouse)
+    for path in directory.glob("duckdb_temp_*"):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # nothing was ever spilled, or somebody's files are left
+        directory.rmdir()
+
+
 def duckdb_settings(
     warehouse: Path | None = None,
     environment: Mapping[str, str] | None = None,

@@ -27,6 +27,7 @@ from resources import (
     messages_of_a_batch,
     most_rows_to_delete_from,
     outgrows_memory,
+    remove_spilled,
     size_bytes,
 )
 
@@ -144,6 +145,22 @@ def test_every_script_opens_files_with_the_limit() -> None:
                 if not any("duckdb_settings(" in text or text in bounded for text in config):
                     unbounded.append(path.name)
     assert unbounded == ["generate.py"]
+
+
+def test_what_was_spilled_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    monkeypatch.setenv("PARLEY_SPILL", str(shared))
+    remove_spilled()
+    shared.mkdir()
+    for name in ("duckdb_temp_storage_DEFAULT-0.tmp", "duckdb_temp_block-1.block", "thesis.txt"):
+        (shared / name).write_text("words")
+    remove_spilled()
+    assert [path.name for path in shared.iterdir()] == ["thesis.txt"]
+    (shared / "thesis.txt").unlink()
+    remove_spilled()
+    assert not shared.exists()
 
 
 def test_shared_by_two_processes_each_has_its_share() -> None:
