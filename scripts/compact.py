@@ -13,16 +13,12 @@ from pathlib import Path
 import duckdb
 
 from landed_file import name_sql, quoted
-from load import STORAGE_VERSION, opened_warehouse
+from load import STORAGE_VERSION, opened_warehouse, rewrite_mark
 
 BUILT_SCHEMAS = ("touched", "intermediate", "conformed", "staging", "reference")
 
 # Tables of `marts` that tell of former builds and cannot be built again.
 HISTORIES = ("fct_resolution_history",)
-
-
-def _mark(warehouse: Path) -> Path:
-    return warehouse.with_name(f"{warehouse.name}.rewrite")
 
 
 def forget_built(con: duckdb.DuckDBPyConnection) -> None:
@@ -104,10 +100,10 @@ def compact(warehouse: Path) -> None:
     draft.replace(warehouse)
     for path in (*leftovers, warehouse.with_name(f"{warehouse.name}.wal")):
         path.unlink(missing_ok=True)
-    _mark(warehouse).unlink(missing_ok=True)
+    rewrite_mark(warehouse).unlink(missing_ok=True)
 
 
 def compact_if_asked(warehouse: Path) -> None:
     """Compact a warehouse whose loader had to change rows of earlier loads."""
-    if _mark(warehouse).exists():
+    if rewrite_mark(warehouse).exists():
         compact(warehouse)

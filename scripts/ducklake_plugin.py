@@ -71,6 +71,7 @@ class Plugin(landing_plugin.Plugin):
             warehouse.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._inner, self._outer = hmac_blocks(salt_beside(warehouse))
             self._digest = ""  # a lake is built from all rows every time
+            self._rewritten_at = None
             load_extensions(conn)
             with connected(text, "parley load") as catalogue:
                 if not take_turn(catalogue, "load", patience=PATIENCE_SECONDS):

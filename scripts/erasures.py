@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -357,19 +357,26 @@ def set_names(con: duckdb.DuckDBPyConnection, person: Person) -> None:
         )
 
 
-def rewrite(con: duckdb.DuckDBPyConnection, relation: str, table: Table, person: Person) -> int:
+class Rewritten(NamedTuple):
+    """Rows of one relation: how many are about a person, and whether any was changed."""
+
+    about: int
+    is_changed: bool
+
+
+def rewrite(
+    con: duckdb.DuckDBPyConnection, relation: str, table: Table, person: Person
+) -> Rewritten:
     """Take a person out of one relation with the columns of a landed table.
 
     `set_names` was called before; the caller holds the transaction.
-
-    Returns:
-        The number of rows about the person.
     """
     shape = _Shape(table)
     counted = con.execute(f"select count(*) from {relation} where {shape.theirs}").fetchone()
     rows = int(counted[0]) if counted else 0
     if rows:
         _blank(con, relation, shape)
+    changed_rows = rows
     pattern = person.addresses(is_re2=True)
     for column in [*shape.names, "_extra", "_file"] if pattern else []:
         if column in shape.ids or column == shape.thread:
@@ -380,16 +387,18 @@ def rewrite(con: duckdb.DuckDBPyConnection, relation: str, table: Table, person:
             {"pattern": pattern},
         ).fetchall()
         changed = {text: person.redact(text) for (text,) in found}
-        _replace_values(con, relation, column, {k: v for k, v in changed.items() if k != v})
+        differing = {k: v for k, v in changed.items() if k != v}
+        changed_rows += _replace_values(con, relation, column, differing)
     for column in dict.fromkeys([*shape.ids, *filter(None, [shape.thread])]):
         name = name_sql(column)
-        con.execute(
+        renamed = con.execute(
             f"update {relation} set {name} = erased_names.new from erased_names "
             f"where {relation}.{name} = erased_names.old and erased_names.kind = $kind "
             "and erased_names.old <> erased_names.new",
             {"kind": shape.kind(column)},
-        )
-    return rows
+        ).fetchone()
+        changed_rows += int(renamed[0]) if renamed else 0
+    return Rewritten(rows, changed_rows > 0)
 
 
 def _blank(con: duckdb.DuckDBPyConnection, relation: str, shape: _Shape) -> None:
@@ -564,7 +573,7 @@ def keep_erased(
         set_names(con, late)
         for other in tables:
             target = f"{raw}.{name_sql(other.raw_name)}"
-            is_changed = rewrite(con, target, other, late) > 0 or is_changed
+            is_changed = rewrite(con, target, other, late).is_changed or is_changed
     return is_changed
 
 

@@ -27,6 +27,7 @@ from load import (
     create_raw,
     holds_own_rows,
     load_landing,
+    rewrite_mark,
 )
 from quiet_errors import keep_values_out_of_dbt
 from resources import (
@@ -78,6 +79,14 @@ def _warehouse_file(creds: DuckDBCredentials | None) -> Path | None:
     path = creds.path if creds else ":memory:"
     is_file = not path.startswith((":memory:", "md:")) and "://" not in path
     return Path(path) if is_file else None
+
+
+def _rewritten_at(warehouse: Path | None) -> str | None:
+    """When the loader last changed rows it had loaded before; None if all was written anew since."""
+    try:
+        return str(rewrite_mark(warehouse).stat().st_mtime_ns) if warehouse else None
+    except FileNotFoundError:
+        return None
 
 
 def _memory_limit() -> int:
@@ -159,6 +168,7 @@ class Plugin(BasePlugin):
             self._digest = build_digest(salt)
             if _is_writable(conn):
                 self._load(conn, in_memory=warehouse is None)
+            self._rewritten_at = _rewritten_at(warehouse)
             self._is_prepared = True
         except (LandingError, ContractError) as error:
             refusal = str(error)
@@ -178,14 +188,16 @@ class Plugin(BasePlugin):
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Set what macros ask for.
 
-        `parley_hmac_inner` and `parley_hmac_outer` (blob), `parley_build_digest` (text), and
-        numbers that follow from the memory limit: `parley_most_rows_to_delete_from`,
+        `parley_hmac_inner` and `parley_hmac_outer` (blob), `parley_build_digest` (text),
+        `parley_rewritten_at` (text, or null: when the loader last changed rows it had loaded
+        before, if the warehouse was not written anew since), and numbers that follow from the memory limit: `parley_most_rows_to_delete_from`,
         `parley_messages_of_a_batch` and `parley_facts_of_a_batch`.
         """
         limit = _memory_limit()
         cursor.execute("set variable parley_hmac_inner = $1", [self._inner])
         cursor.execute("set variable parley_hmac_outer = $1", [self._outer])
         cursor.execute("set variable parley_build_digest = $1", [self._digest])
+        cursor.execute("set variable parley_rewritten_at = $1", [self._rewritten_at])
         for rows_that_fit in (most_rows_to_delete_from, messages_of_a_batch, facts_of_a_batch):
             cursor.execute(
                 f"set variable parley_{rows_that_fit.__name__} = $1", [rows_that_fit(limit)]

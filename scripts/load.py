@@ -667,7 +667,7 @@ class _Loader:
         tables = list(self.tables.values())
         if keep_erased(self.con, "temp.incoming", table, self._journal, self.raw, tables):
             # Rows loaded earlier changed too: their former text stays in free pages until then.
-            self._warehouse.with_name(f"{self._warehouse.name}.rewrite").touch()
+            rewrite_mark(self._warehouse).touch()
         now = {
             name: self.con.execute(
                 f"select _file from temp.incoming where _row_id = {first}"
@@ -902,6 +902,11 @@ def create_raw(con: duckdb.DuckDBPyConnection) -> None:
 def holds_own_rows(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether files other than the demo's were loaded into the warehouse."""
     return _Loader(con, read_contract(), "", None).holds_own
+
+
+def rewrite_mark(warehouse: Path) -> Path:
+    """The file beside a warehouse that says: rows loaded earlier changed, so write it anew."""
+    return warehouse.with_name(f"{warehouse.name}.rewrite")
 
 
 def settle_loads(

@@ -30,8 +30,8 @@
             "create or replace table touched.runs as select '" ~ invocation_id ~ "' as run_id, '"
             ~ mode ~ "' as mode, " ~ ("'" ~ reason ~ "'" if reason else 'cast(null as varchar)')
             ~ ' as reason, ' ~ as_of() ~ " as as_of, '" ~ facts.fingerprint
-            ~ "' as fingerprint, cast(" ~ facts.last_row_id ~ " as bigint) as last_row_id, cast("
-            ~ facts.load_count ~ " as bigint) as load_count, "
+            ~ "' as fingerprint, cast(" ~ facts.last_row_id ~ " as bigint) as last_row_id, '"
+            ~ facts.taken_out ~ "' as taken_out, "
             ~ ('cast(' ~ last.last_row_id ~ ' as bigint)' if mode == 'touched' else 'cast(0 as bigint)')
             ~ ' as previous_row_id, '
             ~ ("'" ~ last.run_id ~ "'" if mode == 'touched' else 'cast(null as varchar)')
@@ -109,19 +109,21 @@
 {%- endmacro %}
 
 
-{#- What the next run will be compared by: digest of everything but data and time, number of loads and
-    the last raw row. -#}
+{#- What the next run will be compared by: digest of everything but data and time, the last raw row, and
+    how many loads were taken out again and when the loader last changed rows that it had loaded before,
+    since somebody erased turned out to be in them. -#}
 {% macro run_facts() -%}
     {%- set row = run_query(
         "select coalesce(getvariable('parley_build_digest'), 'none') as digest, "
         "(select coalesce(max(first_row_id + row_count - 1), 0) from raw._loads) as last_row_id, "
-        "(select count(*) from raw._loads where removed_at is null) as load_count"
+        "(select cast(count(*) as varchar) from raw._loads where removed_at is not null) "
+        "|| coalesce(' ' || getvariable('parley_rewritten_at'), '') as taken_out"
     ).rows[0] -%}
     {%- set arguments = local_md5(invocation_args_dict.get('vars', {}) | string) -%}
     {{ return({
         'fingerprint': 'md5:' ~ local_md5(row['digest'] ~ arguments),
         'last_row_id': row['last_row_id'],
-        'load_count': row['load_count'],
+        'taken_out': row['taken_out'],
     }) }}
 {%- endmacro %}
 
@@ -147,7 +149,7 @@
     {%- if last.fingerprint != facts.fingerprint -%}
         {{ return('models, parameters, salt or versions are not those of the last run') }}
     {%- endif -%}
-    {%- if facts.load_count < last.load_count %}{{ return('rows that had landed were taken out') }}{% endif -%}
+    {%- if facts.taken_out != last.taken_out %}{{ return('rows that had landed were taken out or changed') }}{% endif -%}
     {%- if run_query("select timestamp '" ~ last.as_of ~ "' > " ~ as_of() ~ " as is_back").rows[0].is_back -%}
         {{ return('as-of lies before that of the last run, ' ~ last.as_of) }}
     {%- endif -%}

@@ -65,7 +65,8 @@
 
 {#- Post-hook of the models that say what is touched: their rows, with the ids marts are keyed by, in
     `touched`; behind int_revised_conversations also the persons they belong to, behind
-    int_changed_conversations the conformed rows of these conversations. -#}
+    int_changed_conversations the conformed rows of these conversations. One that a correction moved
+    behind as-of belongs to nobody, and is touched all the same: its rows have to go. -#}
 {% macro keep_touched() -%}
     {%- if run_mode() == 'touched' -%}
         {%- if model.name == 'int_changed_persons' -%}
@@ -73,9 +74,11 @@
         {%- else -%}
             {%- set is_named = model.name == 'int_revised_conversations' -%}
             {%- do run_query(
-                'create or replace table touched.' ~ model.name ~ ' as select conversation_key, conversation_id'
-                ~ (', person_key' if is_named else '') ~ ' from ' ~ this ~ ' inner join conformed.'
-                ~ ('named_conversations' if is_named else 'conversations') ~ ' using (conversation_key)'
+                'create or replace table touched.' ~ model.name
+                ~ ' as select conversation_key, conversations.conversation_id'
+                ~ (', named_conversations.person_key' if is_named else '')
+                ~ ' from ' ~ this ~ ' inner join conformed.conversations using (conversation_key)'
+                ~ (' left join conformed.named_conversations using (conversation_key)' if is_named else '')
             ) -%}
         {%- endif -%}
         {%- for entity in conversation_entities() if model.name == 'int_changed_conversations' -%}

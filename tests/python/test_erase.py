@@ -21,7 +21,7 @@ from contract import read_contract
 from erase import EraseError, erase
 from erasures import JOURNAL, pending_file
 from harness import ROOT, SALT, Warehouse, build_anew, is_same, write_landing, write_table
-from load import load_landing, opened_warehouse
+from load import load_landing, opened_warehouse, rewrite_mark
 from persons import PersonError
 from prune import main as prune_main
 from publish import publish, releases_in
@@ -339,6 +339,28 @@ def test_exported_again_the_person_stays_erased(loaded: Settings, tmp_path: Path
 
     compact_if_asked(loaded.warehouse)
     assert scan(loaded.warehouse.parent) == []
+
+
+def test_rows_loaded_earlier_that_had_to_change_are_noted(loaded: Settings) -> None:
+    """A contact merged into one who lands later, under an erased address."""
+    landing = Path(str(loaded.landing))
+    assert erase(loaded, "crm-erin-1", make=make_nothing) is not None
+    contact = {"contact_id": "crm-late", "created_at": START, "merged_into": "crm-unseen"}
+    write_table(landing, "contacts", [contact], name="late")
+    load(loaded)
+    assert not rewrite_mark(loaded.warehouse).exists()
+    contact = {"contact_id": "crm-unseen", "created_at": START, "email": EMAIL}
+    write_table(landing, "contacts", [contact], name="unseen")
+    load(loaded)
+    with duckdb.connect(str(loaded.warehouse), read_only=True) as con:
+        found = dict(
+            con.execute(
+                "select _file, coalesce(merged_into, contact_id) from raw.contacts "
+                "where _file in ('contacts/late.csv', 'contacts/unseen.csv')"
+            ).fetchall()
+        )
+    assert found["contacts/late.csv"] == found["contacts/unseen.csv"] != "crm-unseen"
+    assert rewrite_mark(loaded.warehouse).exists()
 
 
 def test_a_fresh_warehouse_beside_the_journal_knows_too(loaded: Settings) -> None:

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness import ROOT, BuildError, Warehouse, build_anew, scratch_directory, write_table
+from load import opened_warehouse, rewrite_mark, settle_loads
 from test_add_a_kpi import copy_of_the_project
 from test_properties import assert_same_marts
 
@@ -256,6 +257,11 @@ REACHED = {
     "an hour that another one surpasses": ("fct_episodes", "is_surge_of_day", True, False),
     "a deal of nobody in a currency that has another rate": ("fct_deals", "amount", 14.0, 35.0),
     "a deal that lands": ("fct_attribution", "credit", None, 1.0),
+    "a conversation that opens later than was known": ("fct_episodes", "is_eligible", True, None),
+    "a conversation that was a test": ("fct_episodes", "is_eligible", True, None),
+    "an episode after one of another person": ("fct_episodes", "is_first_contact", False, True),
+    "an episode before a sale to another person": ("fct_episodes", "is_converted", True, False),
+    "an episode a ticket followed": ("fct_episodes", "is_deflected", True, False),
 }
 
 
@@ -264,7 +270,8 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     """A run before, the run that goes on from it, and a full one of the same rows."""
     landing, home = scratch_directory("landing"), scratch_directory("home")
     missed, future, recommended, cited, landed, priced, *others = REACHED
-    returned, bought, called, dealt, merged, surged, of_nobody, deal = others
+    returned, bought, called, dealt, merged, surged, of_nobody, deal, *others = others
+    put_off, tried, alone, not_sold, ticketed = others
     past, quiet_day = START - timedelta(days=20), START - timedelta(days=40)
     answer = {"sender_type": "bot", "kind": "answer", "sent_at": past}
     messages: dict[str, dict[str, Any]] = {
@@ -285,8 +292,17 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
         merged: answer,
         "of whom the contact is merged into": answer | {"sent_at": past - timedelta(days=1)},
         surged: answer | {"sent_at": quiet_day},
+        put_off: answer,
+        tried: answer,
+        alone: answer,
+        "of another person": answer | {"sent_at": past - timedelta(days=1)},
+        not_sold: answer,
+        ticketed: answer,
     }
-    contact_ids = {dealt: "buyer", merged: "former", "of whom the contact is merged into": "latter"}
+    contact_ids = {
+        dealt: "buyer", merged: "former", "of whom the contact is merged into": "latter",
+        alone: "one", "of another person": "one", not_sold: "taken for another", ticketed: "caller",
+    }  # fmt: skip
     # One conversation each, so that none is looked at for the sake of another.
     conversation = {"platform": "x", "channel": "web", "bot_id": "b"}
     write_table(landing, "conversations", [
@@ -314,9 +330,11 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     write_table(landing, "contacts", contacts)
     write_table(landing, "knowledge_articles", [article])
     write_table(landing, "exchange_rates", [rate])
+    sale = {"deal_id": "d", "created_at": past, "closed_at": past + timedelta(days=1),
+            "is_won": True, "amount": 7, "currency": "XTS"}  # fmt: skip
     write_table(landing, "deals", [
-        {"deal_id": of_nobody, "created_at": past, "closed_at": past, "is_won": True, "amount": 7,
-         "currency": "XTS"},
+        sale | {"deal_id": of_nobody, "closed_at": past},
+        sale | {"contact_id": "taken for another"},
     ], name="former")  # fmt: skip
     write_table(landing, "model_prices", [
         {"model": "m", "valid_from": "2026-01-01", "input_per_million": 3, "output_per_million": 4,
@@ -329,11 +347,16 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     as_of = START + timedelta(hours=6)
     write_table(landing, "contacts", [contacts[0] | {"merged_into": "latter"}], name="later")
     busy = quiet_day + timedelta(hours=2)
-    write_table(
-        landing, "conversations",
-        [conversation | {"conversation_id": name, "opened_at": busy} for name in "xy"],
-        name="later",
-    )  # fmt: skip
+    opened = conversation | {"opened_at": past - timedelta(days=1)}
+    write_table(landing, "conversations", [
+        *[conversation | {"conversation_id": name, "opened_at": busy} for name in "xy"],
+        opened | {"conversation_id": put_off, "opened_at": as_of + timedelta(hours=1)},
+        opened | {"conversation_id": tried, "is_test": True},
+        opened | {"conversation_id": "of another person", "contact_id": "another"},
+    ], name="later")  # fmt: skip
+    write_table(landing, "tickets", [
+        {"ticket_id": "t", "contact_id": "caller", "created_at": past + timedelta(hours=1)},
+    ])  # fmt: skip
     write_table(landing, "messages", [
         {"message_id": f"{sender} {name}", "conversation_id": name, "sender_type": sender,
          "kind": kind, "sent_at": busy + timedelta(minutes=minute)}
@@ -343,7 +366,8 @@ def reached() -> tuple[Warehouse, Warehouse, Warehouse]:
     write_table(landing, "deals", [
         {"deal_id": deal, "contact_id": "buyer", "created_at": past + timedelta(days=1),
          "closed_at": past + timedelta(days=2), "is_won": True, "amount": 10, "currency": "USD"},
-    ])  # fmt: skip
+        sale | {"contact_id": "the one it was"},
+    ], name="later")  # fmt: skip
     write_table(landing, "knowledge_articles", [
         {"article_id": name, "updated_at": past - timedelta(days=400)}
         for name in ("handbook", "guide")
@@ -373,6 +397,46 @@ def test_a_conversation_is_reached_though_nothing_of_it_landed(
         for warehouse in reached
     ]
     assert found == [*expected, expected[-1]]
+
+
+def test_the_run_that_reached_them_equals_a_full_one(
+    reached: tuple[Warehouse, Warehouse, Warehouse],
+) -> None:
+    _, after, full = reached
+    assert_same_marts(full, after)
+
+
+def test_rows_taken_out_are_noticed_though_others_landed() -> None:
+    landing, home = scratch_directory("landing"), scratch_directory("home")
+    thread = {"platform": "x", "channel": "web", "opened_at": START}
+    write_table(landing, "conversations", [thread | {"conversation_id": "a"}])
+    build_anew(landing, START, directory=home)
+    refused = write_table(landing, "conversations", [thread | {"conversation_id": "b"}], name="b")
+    assert mode(build_anew(landing, START, directory=home)) == "touched"
+    # what a checkpoint does with a load that means nothing
+    with opened_warehouse(home / "warehouse.duckdb") as con:
+        newest = con.execute("select max(load_id) from raw._loads").fetchone()
+        assert newest is not None
+        settle_loads(con, [], [newest[0]])
+    refused.unlink()
+    write_table(landing, "conversations", [thread | {"conversation_id": "c"}], name="c")
+    warehouse = build_anew(landing, START, directory=home)
+    assert reason(warehouse) == "rows that had landed were taken out or changed"
+    found = warehouse.query("select conversation_id from marts.fct_conversations order by 1")
+    assert [row["conversation_id"] for row in found] == ["a", "c"]
+    assert mode(build_anew(landing, START, directory=home)) == "touched"
+
+
+def test_rows_the_loader_changed_later_are_noticed() -> None:
+    landing, home = scratch_directory("landing"), scratch_directory("home")
+    thread = {"platform": "x", "channel": "web", "opened_at": START}
+    write_table(landing, "conversations", [thread | {"conversation_id": "a"}])
+    build_anew(landing, START, directory=home)
+    assert mode(build_anew(landing, START, directory=home)) == "touched"
+    rewrite_mark(home / "warehouse.duckdb").touch()  # as for an erased person who lands again
+    warehouse = build_anew(landing, START, directory=home)
+    assert reason(warehouse) == "rows that had landed were taken out or changed"
+    assert mode(build_anew(landing, START, directory=home)) == "touched"
 
 
 def interrupt(landing: Path, as_of: datetime, variables: dict[str, Any], home: Path) -> None:
@@ -442,6 +506,21 @@ def test_the_first_verdict_stays_on_record(answered: tuple[Path, Path]) -> None:
     )
     arrive(landing, {Path("resolution_policies") / "p.csv": policy})
     assert history(answered, LATER)[2:] == [(3, "resolved", "policy changed", LATER)]
+
+
+def test_late_data_is_not_put_down_to_a_policy_that_changed_before(
+    answered: tuple[Path, Path],
+) -> None:
+    """The policy changed, and the verdict did not; later a bad rating lands."""
+    assert history(answered, RIPE) == [FIRST]
+    policy = POLICIES.read_text(encoding="utf-8").replace(
+        "house,72,last_bot_reply,any,true,true,true,true",
+        "house,72,last_bot_reply,any,true,true,true,false",
+    )
+    arrive(answered[0], {Path("resolution_policies") / "p.csv": policy})
+    assert history(answered, RIPE) == [FIRST]
+    complain(answered)
+    assert history(answered, LATER) == [FIRST, (2, "not_resolved", "late data", LATER)]
 
 
 def test_what_a_failed_run_found_is_not_on_record(answered: tuple[Path, Path]) -> None:

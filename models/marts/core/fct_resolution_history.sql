@@ -4,23 +4,15 @@
 -- verdict_number.
 -- Left out: pending verdicts, and builds that found the verdict they knew. Never rebuilt: what was
 -- published once stays on record, beside what late data or another policy made of it.
+{%- set build_number = this_run().build_number if this_run() else 1 %}
 with policies as (
 
     select
         policy,
-        concat_ws(
-            '|',
-            cast(window_hours as string),
-            anchor,
-            answer_rule,
-            cast(agent_reply_blocks as string),
-            cast(request_blocks as string),
-            cast(negative_feedback_blocks as string),
-            cast(abandonment_blocks as string),
-            cast(return_blocks_hours as string),
-            '{{ var("episode_idle_hours") }}'
-        ) as definition
-    from {{ ref('conformed_resolution_policies') }}
+        max_by(definition, build_number) as definition,
+        count(*) > 1 and max(build_number) = {{ build_number }} as is_changed
+    from {{ ref('int_policy_versions') }}
+    group by policy
 
 ),
 
@@ -31,7 +23,8 @@ verdicts as (
         resolutions.policy,
         resolutions.verdict,
         resolutions.decided_at,
-        policies.definition
+        policies.definition,
+        policies.is_changed
     from {{ fresh_rows('fct_resolutions') }} as resolutions
     inner join policies on resolutions.policy = policies.policy
     where resolutions.verdict <> 'pending'
@@ -45,7 +38,6 @@ numbered as (
         episode_id,
         policy,
         verdict,
-        definition,
         verdict_number,
         max(verdict_number) over (partition by episode_id, policy) as last_number
     from {{ this }}
@@ -66,7 +58,6 @@ known as (
         episode_id,
         policy,
         verdict,
-        definition,
         cast(0 as integer) as verdict_number
     from verdicts
     where false
@@ -81,11 +72,11 @@ select
     verdicts.verdict,
     case
         when known.verdict is null then 'first'
-        when known.definition <> verdicts.definition then 'policy changed'
+        when verdicts.is_changed then 'policy changed'
         else 'late data'
     end as reason,
     verdicts.definition,
-    cast({{ this_run().build_number if this_run() else 1 }} as integer) as build_number,
+    cast({{ build_number }} as integer) as build_number,
     verdicts.decided_at,
     {{ as_of() }} as known_at
 from verdicts
