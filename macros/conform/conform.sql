@@ -82,6 +82,9 @@ judged as (
         {%- for column in columns %}
         {{ typed_value(column) }} as {{ column.name }},
         {%- endfor %}
+        {%- if '_landed_id' in model.columns %}
+        {{ landed_id(key) }} as _landed_id,
+        {%- endif %}
         {{ key_text }} as _row_text,
         _row_id,
         {{ rejection_reason(columns) }} as _reason
@@ -94,6 +97,9 @@ judged as (
         {%- for column in columns %}
         {{ publishable(column, column.name) }} as {{ column.name }},
         {%- endfor %}
+        {%- if '_landed_id' in model.columns %}
+        {{ landed_id(key) }} as _landed_id,
+        {%- endif %}
         {{ key }} as _row_text,
         _row_id,
         cast(null as string) as _reason
@@ -120,6 +126,9 @@ select
     {%- endfor %}
     {%- if 'conversation_key' in model.columns %}
     {{ text_key('judged.conversation_id') }} as conversation_key,
+    {%- endif %}
+    {%- if '_landed_id' in model.columns %}
+    judged._landed_id,
     {%- endif %}
     judged._row_id
 from judged
@@ -149,6 +158,9 @@ judged as (
         {%- for column in columns %}
         {{ typed_value(column) }} as {{ column.name }},
         {%- endfor %}
+        {%- if '_landed_id' in model.columns %}
+        {{ landed_id(key) }} as _landed_id,
+        {%- endif %}
         _row_id,
         row_number() over (partition by {{ key }} order by _row_id desc) as newest_first
     from landed
@@ -168,6 +180,9 @@ select
     {%- endfor %}
     {%- if 'conversation_key' in model.columns %}
     {{ text_key('judged.conversation_id') }} as conversation_key,
+    {%- endif %}
+    {%- if '_landed_id' in model.columns %}
+    judged._landed_id,
     {%- endif %}
     judged._row_id
 from judged
@@ -281,14 +296,22 @@ inner join (
 
 {#- A text column without direct identifiers: personal columns and listed values as they are, because
     the ones are not published and the others cannot hold any; ids that identify hashed, all else
-    masked. What stays in `raw` is null. -#}
+    masked. What stays in `raw` is null. Of articles cited each is an id, so int_citations hashes them
+    one by one; a list of none is null. -#}
 {% macro publishable(column, text) -%}
     {%- if column.stays_in_raw -%} cast(null as string)
     {%- elif column.data_type != 'string' or column.personal or column.accepted_values -%} {{ text }}
+    {%- elif column.name == 'cited_sources' -%} case when trim(replace({{ text }}, '|', ' ')) <> '' then {{ text }} end
     {%- elif column.name in ('bot_id', 'flow_id', 'step_id') -%} {{ mask_identifiers(text) }}
     {%- elif column.role in ('primary_key', 'parent') or column.name.endswith('_id') -%} {{ opaque_id(text) }}
     {%- else -%} {{ mask_identifiers(text) }}
     {%- endif -%}
+{%- endmacro %}
+
+
+{#- The id a row landed with, where its own is the hash of it, else null. -#}
+{% macro landed_id(text) -%}
+    case when {{ is_personal_id(text) }} then {{ text }} end
 {%- endmacro %}
 
 

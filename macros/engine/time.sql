@@ -32,7 +32,13 @@
                 )
             )
         when regexp_matches({{ text }}, '[T ].*([+-][0-9]{2}([0-9]{2})?|z)$')
-            then timezone('UTC', try_cast({{ text }} as timestamptz))
+            then timezone('UTC', try_cast(
+                case
+                    when substr({{ text }}, 14, 1) = ':' and substr({{ text }}, 17, 1) in ('+', '-')
+                        then substr({{ text }}, 1, 16) || ':00' || substr({{ text }}, 17)
+                    else {{ text }}
+                end as timestamptz
+            ))
         else timezone('UTC', timezone(coalesce({{ zone }}, 'UTC'), try_cast({{ text }} as timestamp)))
     end
 {%- endmacro %}
@@ -45,7 +51,7 @@
     case
         when {{ text }} like '0000%' then null
         when {{ text }}
-            rlike '^[0-9]{4}-[0-9]{2}-[0-9]{2}(T{{ minutes }}Z|[T ]{{ minutes }}[+-](0[0-9]|1[0-5]):[0-5][0-9])$'
+            rlike '^[0-9]{4}-[0-9]{2}-[0-9]{2}(T{{ minutes }}Z|[T ]{{ minutes }}[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)$'
             then try_cast(
                 concat(substr({{ text }}, 1, 16), ':00', substr({{ text }}, 17)) as timestamp
             )

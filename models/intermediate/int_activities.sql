@@ -21,7 +21,7 @@ messages as (
         messages.sent_at as happened_at,
         'message' as activity,
         messages._row_id as message_key,
-        messages.message_id,
+        coalesce(messages._landed_id, messages.message_id) as message_id,
         messages.sender_type,
         messages.kind is null
         or messages.kind in ('answer', 'recommendation') as is_answering,

@@ -7,7 +7,7 @@
 -- depends_on: {{ ref('int_changed_conversations') }}
 -- Grain: message and knowledge article it cites. Key: message_key, article_id.
 -- Left out: nothing. Of an article the catalogue does not know is_stale is null, until it lands.
-with cited as (
+with listed as (
 
     {{ split_rows(
         changed('conformed_messages'),
@@ -15,6 +15,17 @@ with cited as (
         'cited_sources',
         'article_id',
     ) }}
+
+),
+
+cited as (
+
+    select
+        _row_id,
+        conversation_key,
+        sent_at,
+        {{ opaque_id('article_id') }} as article_id
+    from listed
 
 )
 

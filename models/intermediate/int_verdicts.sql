@@ -147,6 +147,7 @@ returns as (
             and states.anchor_at < others.started_at
             and others.started_at
             <= {{ plus_hours('states.anchor_at', 'states.return_blocks_hours') }}
+            and others.started_at <= states.decided_at
     where states.return_blocks_hours is not null
     group by states.episode_key, states.policy
 

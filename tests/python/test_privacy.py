@@ -178,6 +178,32 @@ def test_masks_in_sql_are_those_in_python(planted: Warehouse) -> None:
     assert campaigns == {f"x{n}": personal_data.mask(text) for n, text in enumerate(texts)}
 
 
+def test_messages_of_one_instant_are_in_the_order_of_the_ids_they_landed_with() -> None:
+    """A hash stands for each of these ids, and the salt must not decide what is a question."""
+    at = datetime(2026, 3, 1, 9)
+    row = {"platform": "mail", "channel": "email", "opened_at": at, "bot_id": "b"}
+    messages = [
+        {
+            "message_id": f"<{number}.{sender}@mail.example.com>",
+            "conversation_id": f"c{number}",
+            "sent_at": at,
+            "sender_type": "contact" if sender == "a" else "bot",
+            "kind": "answer" if sender == "b" else None,
+        }
+        for number in range(8)
+        for sender in "ba"
+    ]
+    landing = write_landing(
+        scratch_directory("mail"),
+        {
+            "conversations": [row | {"conversation_id": f"c{number}"} for number in range(8)],
+            "messages": messages,
+        },
+    )
+    warehouse = build_anew(landing, AS_OF)
+    assert [r["answer_count"] for r in warehouse.rows("fct_episodes")] == [1] * 8
+
+
 def compiled_check(warehouse: Warehouse) -> str:
     """The SQL of the data test, compiled for a warehouse."""
     import os
