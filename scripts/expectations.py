@@ -108,6 +108,11 @@ def declared_range(column: Mapping[str, Any]) -> tuple[float, float] | None:
     return float(stated.group(1)), float(stated.group(2))
 
 
+def is_stated(column: Mapping[str, Any]) -> bool:
+    """Whether a number follows from what a platform states alone, so that it may be below zero."""
+    return bool((column.get("config") or {}).get("meta", {}).get("is_stated"))
+
+
 def _row(con: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> tuple[Any, ...]:
     row = con.execute(sql, parameters).fetchone()
     assert row is not None
@@ -541,7 +546,7 @@ class _Marts:
                 low, high = bounds
                 bad = f"{text} not between {low} and {high}"
                 counted.append((name, "outside", bad, f"{low:g} to {high:g}"))
-            elif name.endswith(("_count", "_seconds")):
+            elif name.endswith(("_count", "_seconds")) and not is_stated(column):
                 counted.append((name, "outside", f"{text} < 0", "0 or more"))
         texts = [name for name, kind in self.types[mart.name].items() if kind == "VARCHAR"]
         counted += [(name, "personal", _candidate(name), "") for name in texts]

@@ -320,6 +320,13 @@ def test_of_a_mart_kept_by_rows_those_written_are_looked_at(quality: Quality) ->
     assert error.startswith("marts.fct_episodes episode_id: expected each value once, found 1 rep")
 
 
+def test_a_ticket_that_was_closed_before_it_was_assigned_stops_no_release(
+    quality: Quality,
+) -> None:
+    row = "create table marts.fct_tickets as select 't' as ticket_id, -60e0 as resolution_seconds"
+    assert tampered(quality, row).errors == []
+
+
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
