@@ -59,7 +59,8 @@ INTRODUCTION = """
 
 The {count} KPIs of `kpi_catalog`, grouped by the source document that asks for them. One that
 several ask for stands under the first and is linked from the others. How to add or change one:
-[add-a-kpi.md](add-a-kpi.md). Parameters are shown with their defaults.
+[add-a-kpi.md](add-a-kpi.md). Parameters are shown with their defaults;
+`as_of`, `reporting_timezone` and `week_start` are parameters of all of them.
 
 ## From a value to its rows
 

@@ -3,6 +3,10 @@
     {%- if not execute %}{{ return('select 1 as parsed') }}{% endif -%}
     {%- set metrics = graph.metrics.values() | sort(attribute='name') -%}
     {%- set rows = [] -%}
+    {%- set of_all = ['as_of=' ~ as_of().split("'")[1][:19]] -%}
+    {%- for name in ('reporting_timezone', 'week_start') -%}
+        {%- do of_all.append(name ~ '=' ~ var(name)) -%}
+    {%- endfor -%}
     {%- for metric in metrics if metric.config.meta.get('title') -%}
         {%- set meta = metric.config.meta -%}
         {%- set parameters = [] -%}
@@ -11,7 +15,7 @@
         {%- endfor -%}
         {%- set values = [
             metric.name, meta.title, meta.title_zh, metric.description, meta.formula, meta.unit,
-            meta.direction, meta.source | join(', '), parameters | join(', '),
+            meta.direction, meta.source | join(', '), (of_all + parameters) | join(', '),
             meta.get('maturity', ''), meta.owner, meta.requires,
         ] -%}
         {%- set literals = [] -%}
