@@ -137,7 +137,6 @@ BULK_FACTS: Final = (
     "tickets",
     "experiment_assignments",
 )
-REFERENCE_TABLES: Final = tuple(table for table in COLUMNS if table not in BULK_FACTS)
 
 DEMO_START: Final = datetime(2026, 1, 5, tzinfo=UTC)
 DEMO_AS_OF: Final = datetime(2026, 7, 5, 18, tzinfo=UTC)
