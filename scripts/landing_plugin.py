@@ -82,7 +82,7 @@ def _warehouse_file(creds: DuckDBCredentials | None) -> Path | None:
 
 
 def _rewritten_at(warehouse: Path | None) -> str | None:
-    """When the loader last changed rows it had loaded before; None if all was written anew since."""
+    """When the loader last changed rows loaded before; None if all was written anew since."""
     try:
         return str(rewrite_mark(warehouse).stat().st_mtime_ns) if warehouse else None
     except FileNotFoundError:
@@ -190,8 +190,9 @@ class Plugin(BasePlugin):
 
         `parley_hmac_inner` and `parley_hmac_outer` (blob), `parley_build_digest` (text),
         `parley_rewritten_at` (text, or null: when the loader last changed rows it had loaded
-        before, if the warehouse was not written anew since), and numbers that follow from the memory limit: `parley_most_rows_to_delete_from`,
-        `parley_messages_of_a_batch` and `parley_facts_of_a_batch`.
+        before, if the warehouse was not written anew since), and numbers that follow from the
+        memory limit: `parley_most_rows_to_delete_from`, `parley_messages_of_a_batch` and
+        `parley_facts_of_a_batch`.
         """
         limit = _memory_limit()
         cursor.execute("set variable parley_hmac_inner = $1", [self._inner])

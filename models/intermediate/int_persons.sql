@@ -39,8 +39,12 @@ conversation_persons as (
     select
         person_name,
         min(opened_at) as first_opened_at,
-        min_by(country, (opened_at, conversation_id)) filter (where country is not null) as country,
-        min_by(language, (opened_at, conversation_id)) filter (where language is not null) as language
+        min_by(country, (opened_at, conversation_id)) filter (
+            where country is not null
+        ) as country,
+        min_by(language, (opened_at, conversation_id)) filter (
+            where language is not null
+        ) as language
     from {{ ref('int_conversations') }}
     where {{ is_changed_person('person_key') }}
     group by person_name

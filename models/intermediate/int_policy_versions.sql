@@ -1,8 +1,8 @@
 {{ config(materialized='incremental', incremental_strategy='history') }}
 
 -- Grain: definition of a policy, from the build on that found it. Key: policy, build_number.
--- Left out: builds that found the definition they knew. Never rebuilt, so that a verdict that changes
--- later is not put down to a policy that changed before.
+-- Left out: builds that found the definition they knew. Never rebuilt, so that a verdict that
+-- changes later is not put down to a policy that changed before.
 with policies as (
 
     select
