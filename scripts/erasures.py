@@ -370,6 +370,9 @@ def rewrite(
     """Take a person out of one relation with the columns of a landed table.
 
     `set_names` was called before; the caller holds the transaction.
+
+    Returns:
+        The number of rows about the person, and whether any row changed.
     """
     shape = _Shape(table)
     counted = con.execute(f"select count(*) from {relation} where {shape.theirs}").fetchone()

@@ -142,6 +142,17 @@ def queries(entry: kpi_reference.Entry) -> list[str]:
     return re.findall(r"^```sql\n(.*?)^```", section(entry.kpi), re.MULTILINE | re.DOTALL)
 
 
+def test_the_catalogue_shows_every_parameter(warehouse: duckdb.DuckDBPyConnection) -> None:
+    project = yaml.safe_load((ROOT / "dbt_project.yml").read_text(encoding="utf-8"))
+    shown = {
+        part.split("=")[0]
+        for (text,) in warehouse.sql("select parameters from marts.kpi_catalog").fetchall()
+        for part in text.split(", ")
+    }
+    others = {name for name in project["vars"] if name.startswith("rasa_")} | {"demo_as_of"}
+    assert set(project["vars"]) - others <= shown
+
+
 def test_the_page_lists_the_catalogue(warehouse: duckdb.DuckDBPyConnection) -> None:
     catalogue = warehouse.sql("select kpi from marts.kpi_catalog order by kpi").fetchall()
     assert [name for (name,) in catalogue] == sorted(

@@ -200,6 +200,14 @@ def test_a_thread_of_three_years(warehouse: Warehouse) -> None:
     assert episodes[-1]["started_at"] - episodes[0]["started_at"] == timedelta(days=1090)
 
 
+@pytest.mark.parametrize("offset", ["+02:00", "+0200", "+02"])
+def test_an_instant_without_seconds(tmp_path: Path, offset: str) -> None:
+    rows = [conversation("c", f"2026-03-01T09:30{offset}")]
+    warehouse = build_anew(write_landing(tmp_path, {"conversations": rows}), AS_OF)
+    (row,) = warehouse.rows("fct_conversations")
+    assert row["opened_at"] == datetime(2026, 3, 1, 7, 30)
+
+
 def test_one_row(tmp_path: Path) -> None:
     """One conversation, no message: every mart is there, one chat was opened."""
     opened = {"conversations": [conversation("only", datetime(2026, 5, 4, 10, tzinfo=UTC))]}
